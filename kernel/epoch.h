@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * An epoch: the traffic keys of one handshake, with their counters.
+ */
+#ifndef JVPN_EPOCH_H
+#define JVPN_EPOCH_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/rcupdate.h>
+#include <linux/rhashtable.h>
+
+#include "../uapi/wire.h"
+#include "replay.h"
+#include "verdict.h"
+
+struct jvpn_device;
+struct jvpn_session;
+
+/* Failed opens that retire a key (PROTOCOL.md, "Limits"). */
+#define JVPN_AUTH_FAIL_LIMIT BIT_ULL(35)
+
+/**
+ * enum jvpn_epoch_flag - bits of jvpn_epoch.flags
+ * @JVPN_EPOCH_CONFIRMED: the peer has proved to hold the keys
+ * @JVPN_EPOCH_EXHAUSTED: its end was signalled
+ * @JVPN_EPOCH_UNLINKED: it must not become the transmit epoch any more
+ */
+enum jvpn_epoch_flag {
+	JVPN_EPOCH_CONFIRMED,
+	JVPN_EPOCH_EXHAUSTED,
+	JVPN_EPOCH_UNLINKED,
+};
+
+/**
+ * struct jvpn_epoch - keys of a session
+ * @node: in jvpn_device.epochs
+ * @rx_cid: our receiver id, the key of that table; constant
+ * @tx_cid: the peer's receiver id; constant
+ * @session: whose it is; holds a reference
+ * @term: owner's term it was made in; constant
+ * @bver: binding version its first packet proves to have been seen; constant
+ * @tx_key: constant, wiped with the object
+ * @rx_key: likewise
+ * @tx_counter: next counter; the only one for these keys, so no nonce repeats
+ * @flags: enum jvpn_epoch_flag
+ * @replay: window of the counters received
+ * @rx_packets: authenticated datagrams
+ * @auth_failures: datagrams that did not open
+ * @serial: order of creation in the session; constant
+ * @born_ns: constant
+ * @list: in jvpn_session.epochs, under jvpn_device.lock
+ * @rcu: for jvpn_epoch_unlink()
+ *
+ * Reached under RCU, by receiver id or as a session's transmit epoch; wiped and
+ * freed a grace period after it was unlinked. An epoch seen under RCU has a valid
+ * @session for as long.
+ */
+struct jvpn_epoch {
+	struct rhash_head node;
+	u8 rx_cid[JVPN_CID_LEN];
+	u8 tx_cid[JVPN_CID_LEN];
+	struct jvpn_session *session;
+	u64 term;
+	u64 bver;
+	u8 tx_key[JVPN_KEY_LEN];
+	u8 rx_key[JVPN_KEY_LEN];
+	atomic64_t tx_counter;
+	unsigned long flags;
+	struct jvpn_replay replay;
+	atomic64_t rx_packets;
+	atomic64_t auth_failures;
+	u32 serial;
+	u64 born_ns;
+	struct list_head list;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct jvpn_epoch_config - what the daemon says of a new epoch
+ * @rx_cid: our receiver id
+ * @tx_cid: the peer's receiver id
+ * @rx_key: JVPN_KEY_LEN bytes
+ * @tx_key: JVPN_KEY_LEN bytes
+ * @aead: enum jvpn_aead
+ * @term: owner's term it was made in
+ * @bver: binding version that its first packet proves
+ * @transmit: send with it at once, not only when the peer has confirmed it
+ */
+struct jvpn_epoch_config {
+	const u8 *rx_cid, *tx_cid;
+	const u8 *rx_key, *tx_key;
+	u8 aead;
+	u64 term;
+	u64 bver;
+	bool transmit;
+};
+
+extern const struct rhashtable_params jvpn_epoch_params;
+
+struct jvpn_epoch *jvpn_epoch_lookup(struct jvpn_device *device,
+				     const u8 cid[JVPN_CID_LEN]);
+int jvpn_epoch_new(struct jvpn_session *session,
+		   const struct jvpn_epoch_config *c, struct jvpn_verdict *v);
+void jvpn_epoch_unlink(struct jvpn_epoch *epoch);
+void jvpn_epoch_unlink_all(struct jvpn_session *session);
+bool jvpn_epoch_confirm(struct jvpn_epoch *epoch);
+bool jvpn_epoch_count(struct jvpn_epoch *epoch, u64 *counter);
+bool jvpn_epoch_may_open(const struct jvpn_epoch *epoch);
+void jvpn_epoch_forged(struct jvpn_epoch *epoch);
+
+#endif /* JVPN_EPOCH_H */
