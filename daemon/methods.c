@@ -1,0 +1,757 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <ctype.h>
+#include <errno.h>
+#include <malloc.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit.h"
+#include "methods.h"
+#include "node.h"
+#include "shard.h"
+
+#define INTERFACE "io.jvpn.Control"
+
+struct result {
+	struct jv_error err;
+	struct jv_command_result command;
+};
+
+enum type { TYPE_STRING, TYPE_INT, TYPE_BOOL, TYPE_STRINGS };
+
+struct parameter {
+	const char *name;
+	enum type type;
+	bool required;
+};
+
+enum { PARAMETERS = 7 };
+
+struct method {
+	const char *name;
+	/* 0, 1 (the reply comes later), or -errno and @result. */
+	int (*run)(struct jv_call *call, const json_t *in, json_t *out, struct result *result);
+	const char *what;		/* it acts on, for NotFound */
+	bool changes;			/* the configuration: audited */
+	struct parameter parameters[PARAMETERS + 1];
+};
+
+static void wiping_free(void *p)
+{
+	if (p)
+		sodium_memzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+void jv_methods_setup(void)
+{
+	json_set_alloc_funcs(malloc, wiping_free);
+}
+
+/* --- small things --- */
+
+static const char *text_of(const json_t *in, const char *name)
+{
+	return json_string_value(json_object_get(in, name));
+}
+
+static int u32_of(const json_t *in, const char *name, uint32_t *value, const uint32_t **given,
+		  struct jv_error *err)
+{
+	const json_t *item = json_object_get(in, name);
+	json_int_t number = json_integer_value(item);
+
+	if (!item || json_is_null(item))
+		return 0;
+	if (number < 0 || number > UINT32_MAX)
+		return jv_error_param(err, name, "%" JSON_INTEGER_FORMAT " is not allowed, it takes "
+				      "a number from 0 to %u", number, UINT32_MAX);
+	*value = number;
+	if (given)
+		*given = value;
+	return 0;
+}
+
+static int addr_of(const json_t *in, const char *name, union jv_addr *addr,
+		   const union jv_addr **given, struct jv_error *err)
+{
+	const char *text = text_of(in, name);
+
+	if (!text)
+		return 0;
+	if (jv_addr_parse(addr, text))
+		return jv_error_param(err, name, "\"%s\" is not allowed, it takes an IPv4 "
+				      "ADDRESS:PORT", text);
+	*given = addr;
+	return 0;
+}
+
+/* Never quotes what was given. */
+static int key_of(const json_t *in, const char *name, uint8_t key[32], const uint8_t **given,
+		  struct jv_error *err)
+{
+	const char *text = text_of(in, name);
+
+	if (!text)
+		return 0;
+	if (jv_key_parse(key, text))
+		return jv_error_param(err, name, "this is not a key: 44 characters of base64 are "
+				      "needed");
+	*given = key;
+	return 0;
+}
+
+static void put(json_t *object, const char *key, json_t *value)
+{
+	json_object_set_new(object, key, value);
+}
+
+static void put_text(json_t *object, const char *key, const char *text)
+{
+	put(object, key, json_string(text));
+}
+
+static void put_number(json_t *object, const char *key, uint64_t number)
+{
+	put(object, key, json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number));
+}
+
+/* States as JSON has them everywhere: in lower case. */
+static const char *state_text(unsigned int state, char buf[16])
+{
+	const char *name = jv_state_name(state);
+	size_t i;
+
+	for (i = 0; name[i] && i < 15; i++)
+		buf[i] = tolower((unsigned char)name[i]);
+	buf[i] = '\0';
+	return buf;
+}
+
+/* --- status --- */
+
+static int run_status(struct jv_call *call, const json_t *in, json_t *out, struct result *result)
+{
+	struct jv_env *env = call->env;
+	uint64_t by_state[8] = { 0 };
+	json_t *sessions = json_object(), *refusals = json_object();
+	unsigned int links = 0, peers = 0;
+	char buf[16];
+
+	(void)in;
+	(void)result;
+	for (struct jv_link *link = jv_node_links(env->node); link; link = link->next) {
+		links++;
+		for (struct jv_peer *peer = link->peers; peer; peer = peer->next)
+			peers++;
+	}
+	jv_shard_session_count(call->shard, by_state);
+	for (unsigned int i = 1; i < 8; i++)
+		if (by_state[i])
+			put_number(sessions, state_text(i, buf), by_state[i]);
+	for (unsigned int i = 0; i < 256; i++)
+		if (env->refusals[i])
+			put_number(refusals, jv_reason_name(i), env->refusals[i]);
+	put_text(out, "version", JVPN_VERSION);
+	put_number(out, "pid", getpid());
+	put_number(out, "term", env->term);
+	put_number(out, "uptime_ms", jv_now_ms() - call->started_ms);
+	put_number(out, "links", links);
+	put_number(out, "peers", peers);
+	put(out, "sessions", sessions);
+	put_number(out, "audit_written", jv_audit_written(env->audit));
+	put_number(out, "audit_dropped", jv_audit_dropped(env->audit));
+	put(out, "refusals", refusals);
+	return 0;
+}
+
+/* --- links --- */
+
+static int run_link_set(struct jv_call *call, const json_t *in, json_t *out,
+			struct result *result)
+{
+	struct jv_link_change change = { 0 };
+	uint32_t mtu, mark, table;
+	union jv_addr listen;
+	uint8_t key[32];
+	int ret;
+
+	(void)out;
+	ret = key_of(in, "private_key", key, &change.private_key, &result->err);
+	if (!ret)
+		ret = addr_of(in, "listen", &listen, &change.listen, &result->err);
+	if (!ret)
+		ret = u32_of(in, "mtu", &mtu, &change.mtu, &result->err);
+	if (!ret)
+		ret = u32_of(in, "fwmark", &mark, &change.mark, &result->err);
+	if (!ret)
+		ret = u32_of(in, "table", &table, &change.table, &result->err);
+	if (!ret)
+		ret = jv_node_link_set(call->env->node, text_of(in, "ifname"), &change,
+				       &result->err);
+	sodium_memzero(key, sizeof(key));
+	return ret;
+}
+
+static int run_link_forget(struct jv_call *call, const json_t *in, json_t *out,
+			   struct result *result)
+{
+	(void)out;
+	return jv_node_link_forget(call->env->node, text_of(in, "ifname"), &result->err);
+}
+
+static bool dials(const struct jv_link *link)
+{
+	for (struct jv_peer *peer = link->peers; peer; peer = peer->next)
+		if (peer->endpoints)
+			return true;
+	return false;
+}
+
+static json_t *link_object(const struct jv_link *link)
+{
+	char key[JV_KEY_TEXT], addr[JV_ADDR_TEXT];
+	json_t *object = json_object();
+
+	put_text(object, "ifname", link->name);
+	put_text(object, "role", link->listening ? "gateway" : dials(link) ? "client" : "none");
+	if (link->keyed)
+		put_text(object, "public_key", jv_key_format(link->key->public, key));
+	if (link->listening)
+		put_text(object, "listen", jv_addr_format(&link->listen, addr));
+	put_number(object, "table", link->table);
+	put_number(object, "fwmark", link->mark);
+	if (link->mtu)
+		put_number(object, "mtu", link->mtu);
+	return object;
+}
+
+static int run_link_show(struct jv_call *call, const json_t *in, json_t *out,
+			 struct result *result)
+{
+	const char *ifname = text_of(in, "ifname");
+	json_t *links = json_array();
+
+	put(out, "links", links);
+	for (struct jv_link *link = jv_node_links(call->env->node); link; link = link->next)
+		if (!ifname || !strcmp(ifname, link->name))
+			json_array_append_new(links, link_object(link));
+	if (ifname && !json_array_size(links))
+		return jv_error_set(&result->err, ENOENT, "interface \"%s\" is not known here",
+				    ifname);
+	return 0;
+}
+
+/* --- peers --- */
+
+static int prefixes_of(const json_t *list, struct jv_prefix prefix[JV_PEER_PREFIXES],
+		       unsigned int *n, struct jv_error *err)
+{
+	const json_t *item;
+	size_t i;
+
+	if (json_array_size(list) > JV_PEER_PREFIXES)
+		return jv_error_param(err, "allowed_ips", "%zu allowed-ips given: 1 to %d are "
+				      "allowed", json_array_size(list), JV_PEER_PREFIXES);
+	json_array_foreach(list, i, item) {
+		if (jv_prefix_parse(&prefix[i], json_string_value(item), false))
+			return jv_error_param(err, "allowed_ips", "\"%s\" is not allowed, it takes "
+					      "ADDRESS/LENGTH without bits behind the length",
+					      json_string_value(item));
+		*n = i + 1;
+	}
+	return 0;
+}
+
+static int run_peer_add(struct jv_call *call, const json_t *in, json_t *out,
+			struct result *result)
+{
+	struct jv_prefix prefix[JV_PEER_PREFIXES];
+	struct jv_peer_spec spec = {
+		.name = text_of(in, "name"), .policy = text_of(in, "policy"), .prefix = prefix,
+	};
+	uint8_t public_key[32], psk[32];
+	union jv_addr endpoint;
+	int ret;
+
+	(void)out;
+	ret = key_of(in, "public_key", public_key, &spec.public_key, &result->err);
+	if (!ret)
+		ret = key_of(in, "preshared_key", psk, &spec.psk, &result->err);
+	if (!ret)
+		ret = addr_of(in, "endpoint", &endpoint, &spec.endpoint, &result->err);
+	spec.endpoints = spec.endpoint ? 1 : 0;
+	if (!ret)
+		ret = prefixes_of(json_object_get(in, "allowed_ips"), prefix, &spec.prefixes,
+				  &result->err);
+	if (!ret)
+		ret = jv_node_peer_add(call->env->node, text_of(in, "ifname"), &spec,
+				       &result->err);
+	sodium_memzero(psk, sizeof(psk));
+	return ret;
+}
+
+static int run_peer_del(struct jv_call *call, const json_t *in, json_t *out,
+			struct result *result)
+{
+	(void)out;
+	return jv_node_peer_del(call->env->node, text_of(in, "peer"), &result->err);
+}
+
+static json_t *peer_object(const struct jv_peer *peer)
+{
+	char key[JV_KEY_TEXT], addr[JV_ADDR_TEXT], prefix[JV_PREFIX_TEXT];
+	json_t *object = json_object(), *list = json_array();
+
+	put_text(object, "name", peer->name);
+	put_text(object, "ifname", peer->link->name);
+	put_text(object, "public_key", jv_key_format(peer->public_key, key));
+	if (peer->endpoints)
+		put_text(object, "endpoint", jv_addr_format(&peer->endpoint[0], addr));
+	for (unsigned int i = 0; i < peer->prefixes; i++)
+		json_array_append_new(list, json_string(jv_prefix_format(&peer->prefix[i],
+									 prefix)));
+	put(object, "allowed_ips", list);
+	put(object, "preshared", json_boolean(peer->has_psk));
+	put_text(object, "policy", peer->policy->name);
+	return object;
+}
+
+static int run_peer_show(struct jv_call *call, const json_t *in, json_t *out,
+			 struct result *result)
+{
+	const char *name = text_of(in, "peer");
+	json_t *peers = json_array();
+	struct jv_peer *only = name ? jv_node_peer(call->env->node, name) : NULL;
+
+	put(out, "peers", peers);
+	if (name && !only)
+		return jv_error_set(&result->err, ENOENT, "there is no peer \"%s\"", name);
+	for (struct jv_link *link = jv_node_links(call->env->node); link; link = link->next)
+		for (struct jv_peer *peer = link->peers; peer; peer = peer->next)
+			if (!only || peer == only)
+				json_array_append_new(peers, peer_object(peer));
+	return 0;
+}
+
+/* --- transports --- */
+
+static int run_transport_add(struct jv_call *call, const json_t *in, json_t *out,
+			     struct result *result)
+{
+	uint32_t preference = JV_DEFAULT_PREFERENCE;
+	int ret = u32_of(in, "preference", &preference, NULL, &result->err);
+
+	(void)out;
+	if (!ret)
+		ret = jv_node_transport_add(call->env->node, text_of(in, "ifname"),
+					    text_of(in, "name"), text_of(in, "match"), preference,
+					    json_is_true(json_object_get(in, "metered")),
+					    &result->err);
+	return ret;
+}
+
+static int run_transport_del(struct jv_call *call, const json_t *in, json_t *out,
+			     struct result *result)
+{
+	(void)out;
+	return jv_node_transport_del(call->env->node, text_of(in, "name"), &result->err);
+}
+
+static json_t *transport_object(const struct jv_call *call, const struct jv_transport *t)
+{
+	struct jv_transport_info info = { .path = -1 };
+	json_t *object = json_object();
+	char addr[JV_ADDR_TEXT];
+
+	jv_shard_transport_info(call->shard, t, &info);
+	put_text(object, "name", t->name);
+	put_text(object, "ifname", t->link->name);
+	put_text(object, "match", t->match);
+	put_number(object, "preference", t->preference);
+	put(object, "metered", json_boolean(t->metered));
+	if (*info.dev)
+		put_text(object, "dev", info.dev);
+	if (info.path >= 0)
+		put_number(object, "path", info.path);
+	put(object, "up", json_boolean(info.up));
+	if (info.local.sa.sa_family)
+		put_text(object, "local", jv_addr_format(&info.local, addr));
+	return object;
+}
+
+static int run_transport_show(struct jv_call *call, const json_t *in, json_t *out,
+			      struct result *result)
+{
+	const char *name = text_of(in, "name");
+	json_t *transports = json_array();
+
+	put(out, "transports", transports);
+	for (struct jv_link *link = jv_node_links(call->env->node); link; link = link->next)
+		for (struct jv_transport *t = link->transports; t; t = t->next)
+			if (!name || !strcmp(name, t->name))
+				json_array_append_new(transports, transport_object(call, t));
+	if (name && !json_array_size(transports))
+		return jv_error_set(&result->err, ENOENT, "there is no transport \"%s\"", name);
+	return 0;
+}
+
+/* --- policies --- */
+
+static json_t *policy_object(const struct jv_named_policy *policy)
+{
+	json_t *object = json_object(), *knobs = json_object();
+	char text[32];
+
+	for (size_t i = 0; i < jv_knobs_count; i++)
+		put_text(knobs, jv_knobs[i].name,
+			 jv_knob_format(&jv_knobs[i], jv_knob_get(&policy->policy, &jv_knobs[i]),
+					text, sizeof(text)));
+	put_text(object, "name", policy->name);
+	put_number(object, "version", policy->version);
+	put(object, "knobs", knobs);
+	return object;
+}
+
+static int run_policy_show(struct jv_call *call, const json_t *in, json_t *out,
+			   struct result *result)
+{
+	const char *name = text_of(in, "name");
+	json_t *policies = json_array();
+
+	put(out, "policies", policies);
+	for (const struct jv_named_policy *p = jv_node_policies(call->env->node); p; p = p->next)
+		if (!name || !strcmp(name, p->name))
+			json_array_append_new(policies, policy_object(p));
+	if (name && !json_array_size(policies))
+		return jv_error_set(&result->err, ENOENT, "there is no policy \"%s\"", name);
+	return 0;
+}
+
+static int run_policy_set(struct jv_call *call, const json_t *in, json_t *out,
+			  struct result *result)
+{
+	const char *name = text_of(in, "name");
+	int ret = jv_node_policy_set(call->env->node, name, text_of(in, "knob"),
+				     text_of(in, "value"), &result->err);
+	const struct jv_named_policy *policy = jv_node_policy(call->env->node, name);
+	struct jv_audit_record record = {
+		.event = ret ? JV_AUDIT_POLICY_REJECTED : JV_AUDIT_POLICY_LOADED,
+		.policy_version = policy ? policy->version : 0,
+	};
+
+	(void)out;
+	snprintf(record.text, sizeof(record.text), "%s: %s = %s", name, text_of(in, "knob"),
+		 text_of(in, "value"));
+	jv_audit_push(call->env->audit, &record);
+	return ret;
+}
+
+/* --- sessions --- */
+
+static void add_session(void *arg, const struct jv_session_info *info)
+{
+	char hex[2 * JVPN_SID_LEN + 1], state[16], addr[JV_ADDR_TEXT], prefix[JV_PREFIX_TEXT];
+	json_t *object = json_object(), *inner = json_array(), *candidates = json_array();
+
+	put_text(object, "id", jv_hex(info->sid, sizeof(info->sid), hex));
+	put_text(object, "ifname", info->peer->link->name);
+	put_text(object, "peer", info->peer->name);
+	put_text(object, "role", info->gateway ? "gateway" : "client");
+	put_text(object, "state", state_text(info->state, state));
+	put_number(object, "state_version", info->state_version);
+	put_number(object, "term", info->version.term);
+	put_number(object, "bver", info->version.bver);
+	put_text(object, "policy", info->policy);
+	if (info->transport)
+		put_text(object, "transport", info->transport);
+	if (info->remote.sa.sa_family)
+		put_text(object, "remote", jv_addr_format(&info->remote, addr));
+	for (unsigned int i = 0; i < info->inner_count; i++)
+		json_array_append_new(inner, json_string(jv_prefix_format(&info->inner[i],
+									  prefix)));
+	put(object, "inner", inner);
+	put_number(object, "switches_used", info->switches_used);
+	put_number(object, "switches_max", info->switches_max);
+	put_number(object, "cooldown_left_ms", info->cooldown_left_ms);
+	if (info->recovering)
+		put_number(object, "recovery_left_ms", info->recovery_left_ms);
+	if (info->transport_lost)
+		put_number(object, "transport_lost_ms", info->transport_lost_ms);
+	for (unsigned int i = 0; i < info->candidates; i++)
+		json_array_append_new(candidates, json_string(info->candidate[i]));
+	put(object, "candidates", candidates);
+	json_array_append_new(arg, object);
+}
+
+static int run_session_show(struct jv_call *call, const json_t *in, json_t *out,
+			    struct result *result)
+{
+	json_t *sessions = json_array();
+
+	put(out, "sessions", sessions);
+	return jv_shard_session_show(call->shard, text_of(in, "id"), add_session, sessions,
+				     &result->err);
+}
+
+static const uint64_t *version_of(const json_t *in, uint64_t *version)
+{
+	const json_t *item = json_object_get(in, "if_version");
+
+	if (!json_is_integer(item))
+		return NULL;
+	*version = json_integer_value(item);
+	return version;
+}
+
+static json_t *reply_of(int ret, const char *what, json_t *out, const struct result *result);
+
+static void switched(void *arg, int error, const struct jv_command_result *command,
+		     const struct jv_error *err)
+{
+	struct result result = { 0 };
+	struct jv_call *call = arg;
+	json_t *out = json_object();
+
+	if (command)
+		result.command = *command;
+	if (err)
+		result.err = *err;
+	if (!error) {
+		put_number(out, "version", result.command.state_version);
+		put_number(out, "bver", result.command.version.bver);
+	}
+	call->pending = false;
+	call->finish(call, reply_of(error, "session", out, &result));
+}
+
+static int run_session_switch(struct jv_call *call, const json_t *in, json_t *out,
+			      struct result *result)
+{
+	uint64_t version;
+
+	(void)out;
+	(void)result;
+	call->pending = true;
+	jv_shard_session_switch(call->shard, text_of(in, "id"), text_of(in, "transport"),
+				version_of(in, &version), text_of(in, "reason"), switched, call);
+	return 1;
+}
+
+static int run_session_terminate(struct jv_call *call, const json_t *in, json_t *out,
+				 struct result *result)
+{
+	uint64_t version;
+
+	(void)out;
+	return jv_shard_session_terminate(call->shard, text_of(in, "id"),
+					  version_of(in, &version), text_of(in, "reason"),
+					  &result->command, &result->err);
+}
+
+/* --- the table --- */
+
+#define REQUIRED(name, type) { name, TYPE_##type, true }
+#define OPTIONAL(name, type) { name, TYPE_##type, false }
+
+static const struct method methods[] = {
+	{ "Status", run_status, "", false, { { 0 } } },
+	{ "LinkSet", run_link_set, "link", true, {
+		REQUIRED("ifname", STRING), OPTIONAL("private_key", STRING),
+		OPTIONAL("listen", STRING), OPTIONAL("mtu", INT), OPTIONAL("fwmark", INT),
+		OPTIONAL("table", INT) } },
+	{ "LinkForget", run_link_forget, "link", true, { REQUIRED("ifname", STRING) } },
+	{ "LinkShow", run_link_show, "link", false, { OPTIONAL("ifname", STRING) } },
+	{ "PeerAdd", run_peer_add, "peer", true, {
+		REQUIRED("ifname", STRING), REQUIRED("public_key", STRING),
+		OPTIONAL("name", STRING), OPTIONAL("endpoint", STRING),
+		REQUIRED("allowed_ips", STRINGS), OPTIONAL("preshared_key", STRING),
+		OPTIONAL("policy", STRING) } },
+	{ "PeerDel", run_peer_del, "peer", true, { REQUIRED("peer", STRING) } },
+	{ "PeerShow", run_peer_show, "peer", false, { OPTIONAL("peer", STRING) } },
+	{ "TransportAdd", run_transport_add, "transport", true, {
+		REQUIRED("ifname", STRING), REQUIRED("name", STRING), OPTIONAL("match", STRING),
+		OPTIONAL("preference", INT), OPTIONAL("metered", BOOL) } },
+	{ "TransportDel", run_transport_del, "transport", true, { REQUIRED("name", STRING) } },
+	{ "TransportShow", run_transport_show, "transport", false, {
+		OPTIONAL("name", STRING) } },
+	{ "PolicyShow", run_policy_show, "policy", false, { OPTIONAL("name", STRING) } },
+	{ "PolicySet", run_policy_set, "policy", false, {
+		REQUIRED("name", STRING), REQUIRED("knob", STRING), REQUIRED("value", STRING) } },
+	{ "SessionShow", run_session_show, "session", false, { OPTIONAL("id", STRING) } },
+	{ "SessionSwitch", run_session_switch, "session", false, {
+		REQUIRED("id", STRING), REQUIRED("transport", STRING),
+		OPTIONAL("if_version", INT), OPTIONAL("reason", STRING) } },
+	{ "SessionTerminate", run_session_terminate, "session", false, {
+		REQUIRED("id", STRING), OPTIONAL("if_version", INT),
+		OPTIONAL("reason", STRING) } },
+};
+
+static bool fits(enum type type, const json_t *value)
+{
+	const json_t *item;
+	size_t i;
+
+	switch (type) {
+	case TYPE_STRING:
+		return json_is_string(value);
+	case TYPE_INT:
+		return json_is_integer(value);
+	case TYPE_BOOL:
+		return json_is_boolean(value);
+	case TYPE_STRINGS:
+		json_array_foreach(value, i, item)
+			if (!json_is_string(item))
+				return false;
+		return json_is_array(value);
+	}
+	return false;
+}
+
+/* The name of the first parameter that is unknown, missing or of the wrong type, or NULL. */
+static const char *wrong_parameter(const struct method *method, const json_t *in)
+{
+	const struct parameter *p;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)in, name, value) {
+		for (p = method->parameters; p->name && strcmp(p->name, name); p++)
+			;
+		if (!p->name)
+			return name;
+	}
+	for (p = method->parameters; p->name; p++) {
+		value = json_object_get(in, p->name);
+		if (!value || json_is_null(value)) {
+			if (p->required)
+				return p->name;
+		} else if (!fits(p->type, value)) {
+			return p->name;
+		}
+	}
+	return NULL;
+}
+
+/* --- replies --- */
+
+json_t *jv_method_error(const char *error, const char *key, const char *name)
+{
+	json_t *parameters = json_object();
+
+	if (key)
+		put_text(parameters, key, name);
+	return json_pack("{s:s+, s:o}", "error", "org.varlink.service.", error, "parameters",
+			 parameters);
+}
+
+/* @out is taken over. */
+static json_t *reply_of(int ret, const char *what, json_t *out, const struct result *result)
+{
+	const char *error;
+
+	if (!ret)
+		return json_pack("{s:o}", "parameters", out);
+	json_object_clear(out);
+	switch (ret) {
+	case -ENOENT:
+	case -ENODEV:
+		error = "NotFound";
+		put_text(out, "what", what);
+		break;
+	case -EINVAL:
+		error = "InvalidParameter";
+		put_text(out, "parameter", result->err.parameter);
+		break;
+	case -ESTALE:
+		error = "VersionConflict";
+		put_number(out, "version", result->command.state_version);
+		break;
+	case -EPERM:
+		if (result->command.reason) {
+			error = "PolicyRefused";
+			put_text(out, "reason", jv_reason_name(result->command.reason));
+			break;
+		}
+		/* fall through */
+	default:
+		error = "SystemError";
+		put_number(out, "errno", -ret);
+	}
+	put_text(out, "message", result->err.text);
+	return json_pack("{s:s+, s:o}", "error", INTERFACE ".", error, "parameters", out);
+}
+
+static void audit_change(const struct jv_call *call, const struct method *method,
+			 const json_t *in)
+{
+	struct jv_audit_record record = { .event = JV_AUDIT_CONFIG_CHANGED };
+	const char *name = text_of(in, "name"), *peer = text_of(in, "peer");
+	const char *ifname = text_of(in, "ifname");
+
+	snprintf(record.text, sizeof(record.text), "%s", method->name);
+	if (ifname)
+		snprintf(record.link, sizeof(record.link), "%s", ifname);
+	if (peer || !strcmp(method->what, "peer"))
+		snprintf(record.peer, sizeof(record.peer), "%s", peer ? peer : name ? name : "");
+	else if (name)
+		snprintf(record.new_transport, sizeof(record.new_transport), "%s", name);
+	jv_audit_push(call->env->audit, &record);
+}
+
+static void run(struct jv_call *call, const struct method *method, const json_t *in)
+{
+	const char *wrong = wrong_parameter(method, in);
+	struct result result = { 0 };
+	json_t *out;
+	int ret;
+
+	if (wrong) {
+		call->finish(call, jv_method_error("InvalidParameter", "parameter", wrong));
+		return;
+	}
+	out = json_object();
+	ret = method->run(call, in, out, &result);
+	if (ret > 0) {
+		json_decref(out);
+		return;
+	}
+	if (!ret && method->changes)
+		audit_change(call, method, in);
+	call->finish(call, reply_of(ret, method->what, out, &result));
+}
+
+void jv_method_call(struct jv_call *call, const json_t *request)
+{
+	const char *name = text_of(request, "method"), *dot = name ? strrchr(name, '.') : NULL;
+	json_t *in = json_object_get(request, "parameters");
+	char interface[64];
+
+	if (!dot || (in && !json_is_object(in) && !json_is_null(in))) {
+		call->finish(call, jv_method_error("InvalidParameter", "parameter",
+						   dot ? "parameters" : "method"));
+		return;
+	}
+	snprintf(interface, sizeof(interface), "%.*s", (int)(dot - name), name);
+	if (strcmp(interface, INTERFACE)) {
+		call->finish(call, jv_method_error("InterfaceNotFound", "interface", interface));
+		return;
+	}
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		if (!strcmp(methods[i].name, dot + 1)) {
+			run(call, &methods[i], json_is_object(in) ? in : NULL);
+			return;
+		}
+	}
+	call->finish(call, jv_method_error("MethodNotFound", "method", name));
+}
+
+void jv_method_forget(struct jv_call *call)
+{
+	if (call->pending)
+		jv_shard_session_switch_forget(call->shard, call);
+	call->pending = false;
+}

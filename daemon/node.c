@@ -1,0 +1,865 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A change is checked whole against a copy or against everything that is there,
+ * then made, then told; if the sessions' side refuses, it is unmade.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "log.h"
+#include "node.h"
+#include "rtnl.h"
+#include "udp.h"
+
+enum { MTU_MIN = 576, MTU_MAX = 65535 - 60 };
+
+struct jv_node {
+	const struct jv_node_ops *ops;
+	void *arg;
+	struct jv_rtnl *rtnl;
+	struct jv_link *links;
+	struct jv_named_policy *policies;
+};
+
+static const struct jv_node_ops no_ops;
+
+/* --- names --- */
+
+static bool good_name(const char *name)
+{
+	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				  "0123456789._-");
+
+	return len >= 1 && len <= JV_NAME_MAX && !name[len];
+}
+
+static int check_name(const char *parameter, const char *name, struct jv_error *err)
+{
+	return good_name(name) ? 0 :
+	       jv_error_param(err, parameter, "name \"%s\" is not allowed: 1 to %d letters, "
+			      "digits, dots, dashes and underscores are", name, JV_NAME_MAX);
+}
+
+static int check_ifname(const char *name, struct jv_error *err)
+{
+	size_t len = strlen(name);
+
+	if (len >= 1 && len < IFNAMSIZ && !strpbrk(name, "/: \t\n") && strcmp(name, ".") &&
+	    strcmp(name, ".."))
+		return 0;
+	return jv_error_param(err, "ifname", "\"%s\" cannot be the name of an interface: 1 to %d "
+			      "characters without slash, colon and space are allowed", name,
+			      IFNAMSIZ - 1);
+}
+
+/* --- looking --- */
+
+struct jv_link *jv_node_links(const struct jv_node *node)
+{
+	return node->links;
+}
+
+struct jv_link *jv_node_link(const struct jv_node *node, const char *ifname)
+{
+	for (struct jv_link *link = node->links; link; link = link->next)
+		if (!strcmp(link->name, ifname))
+			return link;
+	return NULL;
+}
+
+struct jv_link *jv_node_link_by_index(const struct jv_node *node, int ifindex)
+{
+	for (struct jv_link *link = node->links; link; link = link->next)
+		if (link->ifindex == ifindex)
+			return link;
+	return NULL;
+}
+
+/* Every one is compared, so that the time tells nothing about the keys we know. */
+struct jv_peer *jv_node_peer_by_key(const struct jv_link *link, const uint8_t public_key[32])
+{
+	struct jv_peer *found = NULL;
+
+	for (struct jv_peer *peer = link->peers; peer; peer = peer->next)
+		if (!sodium_memcmp(peer->public_key, public_key, 32))
+			found = peer;
+	return found;
+}
+
+struct jv_peer *jv_node_peer(const struct jv_node *node, const char *name_or_key)
+{
+	uint8_t key[32];
+	bool is_key = !jv_key_parse(key, name_or_key);
+
+	for (struct jv_link *link = node->links; link; link = link->next) {
+		for (struct jv_peer *peer = link->peers; peer; peer = peer->next)
+			if (!strcmp(peer->name, name_or_key) ||
+			    (is_key && !memcmp(peer->public_key, key, sizeof(key))))
+				return peer;
+	}
+	return NULL;
+}
+
+struct jv_transport *jv_node_transport(const struct jv_node *node, const char *name)
+{
+	for (struct jv_link *link = node->links; link; link = link->next)
+		for (struct jv_transport *t = link->transports; t; t = t->next)
+			if (!strcmp(t->name, name))
+				return t;
+	return NULL;
+}
+
+/* Of equal ones the first by name: the same on every machine. */
+struct jv_transport *jv_node_transport_match(const struct jv_link *link, const char *ifname)
+{
+	struct jv_transport *best = NULL;
+
+	for (struct jv_transport *t = link->transports; t; t = t->next) {
+		if (fnmatch(t->match, ifname, 0))
+			continue;
+		if (!best || t->preference > best->preference ||
+		    (t->preference == best->preference && strcmp(t->name, best->name) < 0))
+			best = t;
+	}
+	return best;
+}
+
+const struct jv_named_policy *jv_node_policies(const struct jv_node *node)
+{
+	return node->policies;
+}
+
+static struct jv_named_policy *find_policy(const struct jv_node *node, const char *name)
+{
+	for (struct jv_named_policy *p = node->policies; p; p = p->next)
+		if (!strcmp(p->name, name))
+			return p;
+	return NULL;
+}
+
+const struct jv_named_policy *jv_node_policy(const struct jv_node *node, const char *name)
+{
+	return find_policy(node, name);
+}
+
+/* --- taking into use, and out of it --- */
+
+static int peer_up(struct jv_node *node, struct jv_peer *peer, struct jv_error *err)
+{
+	int ret = node->ops->peer_up ? node->ops->peer_up(node->arg, peer, err) : 0;
+
+	peer->up = !ret;
+	return ret;
+}
+
+static void peer_down(struct jv_node *node, struct jv_peer *peer)
+{
+	if (peer->up && node->ops->peer_down)
+		node->ops->peer_down(node->arg, peer);
+	peer->up = false;
+}
+
+static int transport_up(struct jv_node *node, struct jv_transport *t, struct jv_error *err)
+{
+	int ret = node->ops->transport_up ? node->ops->transport_up(node->arg, t, err) : 0;
+
+	t->up = !ret;
+	return ret;
+}
+
+static void transport_down(struct jv_node *node, struct jv_transport *t)
+{
+	if (t->up && node->ops->transport_down)
+		node->ops->transport_down(node->arg, t);
+	t->up = false;
+}
+
+static void link_stop(struct jv_node *node, struct jv_link *link, bool gone)
+{
+	for (struct jv_peer *peer = link->peers; peer; peer = peer->next)
+		peer_down(node, peer);
+	for (struct jv_transport *t = link->transports; t; t = t->next)
+		transport_down(node, t);
+	if (link->up && node->ops->link_down)
+		node->ops->link_down(node->arg, link, gone);
+	link->up = false;
+	if (node->rtnl && link->ifindex && !gone)
+		jv_rtnl_undo(node->rtnl, link->ifindex, false);
+}
+
+/* What of the device itself was asked for. */
+static int set_device(struct jv_node *node, struct jv_link *link, struct jv_error *err)
+{
+	int ret = 0;
+
+	if (!node->rtnl)
+		return 0;
+	if (link->mtu)
+		ret = jv_rtnl_mtu(node->rtnl, link->ifindex, link->mtu, err);
+	for (unsigned int i = 0; !ret && i < link->addresses; i++)
+		ret = jv_rtnl_addr_add(node->rtnl, link->ifindex, &link->address[i], err);
+	if (!ret && link->created)
+		ret = jv_rtnl_up(node->rtnl, link->ifindex, err);
+	return ret;
+}
+
+/* With a device and a key there is something to run; without, nothing is wrong. */
+static int link_start(struct jv_node *node, struct jv_link *link, struct jv_error *err)
+{
+	int ret;
+
+	if (!link->ifindex || !link->keyed)
+		return 0;
+	ret = node->ops->link_up ? node->ops->link_up(node->arg, link, err) : 0;
+	link->up = !ret;
+	if (!ret)
+		ret = set_device(node, link, err);
+	for (struct jv_transport *t = link->transports; t && !ret; t = t->next)
+		ret = transport_up(node, t, err);
+	for (struct jv_peer *peer = link->peers; peer && !ret; peer = peer->next)
+		ret = peer_up(node, peer, err);
+	if (ret)
+		link_stop(node, link, false);
+	return ret;
+}
+
+/* --- links --- */
+
+static struct jv_link *link_new(const char *name)
+{
+	struct jv_link *link = calloc(1, sizeof(*link));
+
+	if (!link)
+		return NULL;
+	link->key = sodium_malloc(sizeof(*link->key));
+	if (!link->key) {
+		free(link);
+		return NULL;
+	}
+	sodium_memzero(link->key, sizeof(*link->key));
+	snprintf(link->name, sizeof(link->name), "%s", name);
+	link->mark = JV_DEFAULT_MARK;
+	link->table = JV_DEFAULT_TABLE;
+	return link;
+}
+
+static void peer_free(struct jv_peer *peer)
+{
+	sodium_free(peer->psk);
+	free(peer);
+}
+
+static void link_free(struct jv_link *link)
+{
+	struct jv_transport *t;
+	struct jv_peer *peer;
+
+	while ((peer = link->peers)) {
+		link->peers = peer->next;
+		peer_free(peer);
+	}
+	while ((t = link->transports)) {
+		link->transports = t->next;
+		free(t);
+	}
+	sodium_free(link->key);
+	free(link);
+}
+
+static bool dials(const struct jv_link *link)
+{
+	for (struct jv_peer *peer = link->peers; peer; peer = peer->next)
+		if (peer->endpoints)
+			return true;
+	return false;
+}
+
+static int check_ipv4(const char *parameter, const union jv_addr *addr, struct jv_error *err)
+{
+	char text[JV_ADDR_TEXT];
+
+	return addr->sa.sa_family == AF_INET ? 0 :
+	       jv_error_param(err, parameter, "\"%s\" is not allowed: outside the tunnel an IPv4 "
+			      "ADDRESS:PORT is needed", jv_addr_format(addr, text));
+}
+
+static int check_link_change(const struct jv_node *node, const char *ifname,
+			     const struct jv_link_change *change, struct jv_error *err)
+{
+	const struct jv_link *link = jv_node_link(node, ifname);
+
+	if (change->mtu && (*change->mtu < MTU_MIN || *change->mtu > MTU_MAX))
+		return jv_error_param(err, "mtu", "mtu %u is not allowed: %d to %d are",
+				      *change->mtu, MTU_MIN, MTU_MAX);
+	if (change->mark && !*change->mark)
+		return jv_error_param(err, "fwmark", "fwmark 0 is not allowed: it is what every "
+				      "other packet carries");
+	if (change->table && (!*change->table || (*change->table >= 253 && *change->table <= 255)))
+		return jv_error_param(err, "table", "table %u is not allowed: 1 to 4294967295 but "
+				      "the system's 253, 254 and 255 are", *change->table);
+	if (change->addresses > JV_LINK_ADDRESSES)
+		return jv_error_param(err, "addresses", "%u addresses are too many: %d are allowed",
+				      change->addresses, JV_LINK_ADDRESSES);
+	if (change->listen && check_ipv4("listen", change->listen, err))
+		return -EINVAL;
+	if (change->listen && link && dials(link))
+		return jv_error_param(err, "listen", "\"%s\" is the client of its peers' endpoints: "
+				      "a gateway needs an interface of its own", ifname);
+	return 0;
+}
+
+/* The device behind the name, made if that was asked for. 0 and *ifindex. */
+static int find_device(struct jv_node *node, const char *name, bool create, int *ifindex,
+		       bool *created, struct jv_error *err)
+{
+	const struct jv_iface *iface;
+
+	*ifindex = 0;
+	if (!node->rtnl)
+		return 0;
+	iface = jv_rtnl_by_name(node->rtnl, name);
+	if (!iface)
+		iface = jv_rtnl_refresh(node->rtnl, name);
+	if (!iface && create) {
+		*created = true;
+		return jv_rtnl_create(node->rtnl, name, ifindex, err);
+	}
+	if (!iface)
+		return jv_error_set(err, ENODEV, "there is no interface \"%s\": jvpn-ip link add %s",
+				    name, name);
+	if (strcmp(iface->kind, "jvpn"))
+		return jv_error_param(err, "ifname", "interface \"%s\" is not of kind jvpn", name);
+	*ifindex = iface->ifindex;
+	return 0;
+}
+
+static void set_fields(struct jv_link *link, const struct jv_link_change *change)
+{
+	if (change->private_key) {
+		jv_keypair_from_secret(link->key, change->private_key);
+		link->keyed = true;
+	}
+	if (change->listen) {
+		link->listen = *change->listen;
+		link->listening = true;
+	}
+	if (change->mtu)
+		link->mtu = *change->mtu;
+	if (change->mark)
+		link->mark = *change->mark;
+	if (change->table)
+		link->table = *change->table;
+	if (change->addresses) {
+		link->addresses = change->addresses;
+		memcpy(link->address, change->address,
+		       change->addresses * sizeof(*change->address));
+	}
+}
+
+/* Back to what it was before set_fields(). */
+static void restore_fields(struct jv_link *link, const struct jv_link *old,
+			   const struct jv_keypair *old_key)
+{
+	*link->key = *old_key;
+	link->keyed = old->keyed;
+	link->listening = old->listening;
+	link->listen = old->listen;
+	link->mtu = old->mtu;
+	link->mark = old->mark;
+	link->table = old->table;
+	link->addresses = old->addresses;
+	memcpy(link->address, old->address, sizeof(old->address));
+}
+
+static int restart_link(struct jv_node *node, struct jv_link *link,
+			const struct jv_link_change *change, struct jv_error *err)
+{
+	struct jv_keypair *old_key = sodium_malloc(sizeof(*old_key));
+	struct jv_link old = *link;
+	int ret;
+
+	if (!old_key)
+		return jv_error_set(err, ENOMEM, "out of memory");
+	*old_key = *link->key;
+	link_stop(node, link, false);
+	set_fields(link, change);
+	ret = link_start(node, link, err);
+	if (ret) {
+		restore_fields(link, &old, old_key);
+		link_start(node, link, NULL);
+	}
+	sodium_free(old_key);
+	return ret;
+}
+
+/* A new address is tried before anything is given up for it: sessions do not come back. */
+static int try_listen(const struct jv_node *node, const struct jv_link *link,
+		      const struct jv_link_change *change, struct jv_error *err)
+{
+	struct jv_udp_options options = { .mark = link->mark, .shared = true };
+
+	if (!node->rtnl || !change->listen || !link->up ||
+	    (link->listening && jv_addr_equal(change->listen, &link->listen)))
+		return 0;
+	options.local = *change->listen;
+	return jv_udp_check(&options, err);
+}
+
+static int change_link(struct jv_node *node, struct jv_link *link,
+		       const struct jv_link_change *change, struct jv_error *err)
+{
+	int ret = try_listen(node, link, change, err);
+
+	if (ret)
+		return ret;
+	if (!link->up || change->private_key || change->listen || change->mark ||
+	    change->table || change->addresses)
+		return restart_link(node, link, change, err);
+	/* Sessions need not end for the sake of the MTU. */
+	if (change->mtu && node->rtnl)
+		ret = jv_rtnl_mtu(node->rtnl, link->ifindex, *change->mtu, err);
+	if (!ret)
+		set_fields(link, change);
+	return ret;
+}
+
+static void link_remove(struct jv_node *node, struct jv_link *link)
+{
+	struct jv_link **at = &node->links;
+
+	link_stop(node, link, false);
+	if (node->rtnl && link->created)
+		jv_rtnl_undo(node->rtnl, link->ifindex, true);
+	while (*at != link)
+		at = &(*at)->next;
+	*at = link->next;
+	link_free(link);
+}
+
+int jv_node_link_set(struct jv_node *node, const char *ifname,
+		     const struct jv_link_change *change, struct jv_error *err)
+{
+	struct jv_link *link = jv_node_link(node, ifname), **at = &node->links;
+	bool created = false;
+	int ifindex, ret;
+
+	ret = check_ifname(ifname, err);
+	if (!ret)
+		ret = check_link_change(node, ifname, change, err);
+	if (ret || link)
+		return ret ? ret : change_link(node, link, change, err);
+	ret = find_device(node, ifname, change->create, &ifindex, &created, err);
+	if (ret)
+		return ret;
+	link = link_new(ifname);
+	if (!link)
+		return jv_error_set(err, ENOMEM, "out of memory");
+	link->ifindex = ifindex;
+	link->created = created;
+	while (*at)
+		at = &(*at)->next;
+	*at = link;
+	set_fields(link, change);
+	ret = link_start(node, link, err);
+	if (ret)
+		link_remove(node, link);
+	return ret;
+}
+
+static int no_link(const char *ifname, struct jv_error *err)
+{
+	return jv_error_set(err, ENOENT, "interface \"%s\" is not known here: "
+			    "jvpn-ip link set %s private-key FILE", ifname, ifname);
+}
+
+int jv_node_link_forget(struct jv_node *node, const char *ifname, struct jv_error *err)
+{
+	struct jv_link *link = jv_node_link(node, ifname);
+
+	if (!link)
+		return no_link(ifname, err);
+	link_remove(node, link);
+	return 0;
+}
+
+void jv_node_iface(struct jv_node *node, const struct jv_iface *iface, bool gone)
+{
+	struct jv_link *link = jv_node_link_by_index(node, iface->ifindex);
+	struct jv_error err;
+
+	if (link && gone) {
+		link_stop(node, link, true);
+		link->ifindex = 0;
+		link->created = false;
+		return;
+	}
+	if (gone)
+		return;
+	if (link) {			/* it may have been renamed */
+		snprintf(link->name, sizeof(link->name), "%s", iface->name);
+		return;
+	}
+	link = jv_node_link(node, iface->name);
+	if (!link || link->ifindex || strcmp(iface->kind, "jvpn"))
+		return;
+	link->ifindex = iface->ifindex;
+	if (link_start(node, link, &err))
+		jv_err("interface %s came back and cannot be used: %s", link->name, err.text);
+}
+
+/* --- peers --- */
+
+static int check_peer_keys(const struct jv_node *node, const struct jv_link *link,
+			   const struct jv_peer_spec *spec, struct jv_error *err)
+{
+	char text[JV_KEY_TEXT];
+	struct jv_peer *same;
+
+	if (sodium_is_zero(spec->public_key, 32))
+		return jv_error_param(err, "public_key", "a public key of zeros belongs to nobody");
+	if (link->keyed && !memcmp(spec->public_key, link->key->public, 32))
+		return jv_error_param(err, "public_key", "\"%s\" is the key of %s itself",
+				      jv_key_format(spec->public_key, text), link->name);
+	same = jv_node_peer_by_key(link, spec->public_key);
+	if (same)
+		return jv_error_param(err, "public_key", "\"%s\" is the key of peer %s already",
+				      jv_key_format(spec->public_key, text), same->name);
+	same = spec->name ? jv_node_peer(node, spec->name) : NULL;
+	return same ? jv_error_param(err, "name", "there is a peer \"%s\" on %s already",
+				     same->name, same->link->name) : 0;
+}
+
+static int check_peer_prefixes(const struct jv_link *link, const struct jv_peer_spec *spec,
+			       struct jv_error *err)
+{
+	char text[JV_PREFIX_TEXT];
+
+	if (!spec->prefixes || spec->prefixes > JV_PEER_PREFIXES)
+		return jv_error_param(err, "allowed_ips", "%u allowed-ips given: 1 to %d are "
+				      "allowed", spec->prefixes, JV_PEER_PREFIXES);
+	for (unsigned int i = 0; i < spec->prefixes; i++)
+		for (struct jv_peer *peer = link->peers; peer; peer = peer->next)
+			for (unsigned int j = 0; j < peer->prefixes; j++)
+				if (jv_prefix_equal(&spec->prefix[i], &peer->prefix[j]))
+					return jv_error_param(err, "allowed_ips", "%s belongs to "
+						"peer %s already",
+						jv_prefix_format(&spec->prefix[i], text),
+						peer->name);
+	return 0;
+}
+
+static int check_peer_endpoints(const struct jv_link *link, const struct jv_peer_spec *spec,
+				struct jv_error *err)
+{
+	if (spec->endpoints > JV_PEER_ENDPOINTS)
+		return jv_error_param(err, "endpoint", "%u endpoints are too many: %d are allowed",
+				      spec->endpoints, JV_PEER_ENDPOINTS);
+	for (unsigned int i = 0; i < spec->endpoints; i++)
+		if (check_ipv4("endpoint", &spec->endpoint[i], err))
+			return -EINVAL;
+	if (spec->endpoints && link->listening)
+		return jv_error_param(err, "endpoint", "%s listens, it is a gateway: to be a client "
+				      "of others takes an interface of its own", link->name);
+	return 0;
+}
+
+static int check_peer(const struct jv_node *node, const struct jv_link *link,
+		      const struct jv_peer_spec *spec, struct jv_error *err)
+{
+	int ret = spec->name ? check_name("name", spec->name, err) : 0;
+
+	if (!ret)
+		ret = check_peer_keys(node, link, spec, err);
+	if (!ret)
+		ret = check_peer_prefixes(link, spec, err);
+	if (!ret)
+		ret = check_peer_endpoints(link, spec, err);
+	if (!ret && spec->policy && !find_policy(node, spec->policy))
+		ret = jv_error_set(err, ENOENT, "there is no policy \"%s\"", spec->policy);
+	return ret;
+}
+
+static struct jv_peer *peer_new(const struct jv_node *node, struct jv_link *link,
+				const struct jv_peer_spec *spec)
+{
+	struct jv_peer *peer = calloc(1, sizeof(*peer));
+	char hex[17];
+
+	if (!peer)
+		return NULL;
+	peer->psk = sodium_malloc(32);
+	if (!peer->psk) {
+		free(peer);
+		return NULL;
+	}
+	sodium_memzero(peer->psk, 32);
+	peer->has_psk = spec->psk;
+	if (spec->psk)
+		memcpy(peer->psk, spec->psk, 32);
+	peer->link = link;
+	snprintf(peer->name, sizeof(peer->name), "%s",
+		 spec->name ? spec->name : jv_hex(spec->public_key, 8, hex));
+	memcpy(peer->public_key, spec->public_key, 32);
+	peer->endpoints = spec->endpoints;
+	for (unsigned int i = 0; i < spec->endpoints; i++)
+		peer->endpoint[i] = spec->endpoint[i];
+	peer->prefixes = spec->prefixes;
+	memcpy(peer->prefix, spec->prefix, spec->prefixes * sizeof(*spec->prefix));
+	peer->policy = find_policy(node, spec->policy ? spec->policy : jv_policy_profiles[0]);
+	return peer;
+}
+
+static void peer_remove(struct jv_node *node, struct jv_peer *peer)
+{
+	struct jv_peer **at = &peer->link->peers;
+
+	peer_down(node, peer);
+	while (*at != peer)
+		at = &(*at)->next;
+	*at = peer->next;
+	peer_free(peer);
+}
+
+int jv_node_peer_add(struct jv_node *node, const char *ifname, const struct jv_peer_spec *spec,
+		     struct jv_error *err)
+{
+	struct jv_link *link = jv_node_link(node, ifname);
+	struct jv_peer *peer, **at;
+	int ret;
+
+	if (!link)
+		return no_link(ifname, err);
+	ret = check_peer(node, link, spec, err);
+	if (ret)
+		return ret;
+	peer = peer_new(node, link, spec);
+	if (!peer)
+		return jv_error_set(err, ENOMEM, "out of memory");
+	for (at = &link->peers; *at; at = &(*at)->next)
+		;
+	*at = peer;
+	ret = link->up ? peer_up(node, peer, err) : 0;
+	if (ret)
+		peer_remove(node, peer);
+	return ret;
+}
+
+int jv_node_peer_del(struct jv_node *node, const char *name, struct jv_error *err)
+{
+	struct jv_peer *peer = jv_node_peer(node, name);
+
+	if (!peer)
+		return jv_error_set(err, ENOENT, "there is no peer \"%s\"", name);
+	peer_remove(node, peer);
+	return 0;
+}
+
+/* --- transports --- */
+
+static void transport_remove(struct jv_node *node, struct jv_transport *t)
+{
+	struct jv_transport **at = &t->link->transports;
+
+	transport_down(node, t);
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	free(t);
+}
+
+int jv_node_transport_add(struct jv_node *node, const char *ifname, const char *name,
+			  const char *match, uint32_t preference, bool metered,
+			  struct jv_error *err)
+{
+	struct jv_link *link = jv_node_link(node, ifname);
+	struct jv_transport *t, **at;
+	int ret = check_name("name", name, err);
+
+	if (ret)
+		return ret;
+	if (!link)
+		return no_link(ifname, err);
+	if (!match)
+		match = name;
+	if (!*match || strlen(match) >= sizeof(t->match))
+		return jv_error_param(err, "match", "match \"%s\" is not allowed: a pattern of 1 to "
+				      "%zu characters is", match, sizeof(t->match) - 1);
+	if (preference > 1000)
+		return jv_error_param(err, "preference", "preference %u is not allowed: 0 to 1000 "
+				      "are", preference);
+	t = jv_node_transport(node, name);
+	if (t)
+		return jv_error_param(err, "name", "there is a transport \"%s\" on %s already",
+				      name, t->link->name);
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return jv_error_set(err, ENOMEM, "out of memory");
+	t->link = link;
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	snprintf(t->match, sizeof(t->match), "%s", match);
+	t->preference = preference;
+	t->metered = metered;
+	for (at = &link->transports; *at; at = &(*at)->next)
+		;
+	*at = t;
+	ret = link->up ? transport_up(node, t, err) : 0;
+	if (ret)
+		transport_remove(node, t);
+	return ret;
+}
+
+int jv_node_transport_del(struct jv_node *node, const char *name, struct jv_error *err)
+{
+	struct jv_transport *t = jv_node_transport(node, name);
+
+	if (!t)
+		return jv_error_set(err, ENOENT, "there is no transport \"%s\"", name);
+	transport_remove(node, t);
+	return 0;
+}
+
+/* --- policies --- */
+
+static struct jv_named_policy *policy_new(struct jv_node *node, const char *name,
+					  const struct jv_policy *policy)
+{
+	struct jv_named_policy *p = calloc(1, sizeof(*p)), **at;
+
+	if (!p)
+		return NULL;
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	p->version = 1;
+	p->policy = *policy;
+	for (at = &node->policies; *at; at = &(*at)->next)
+		;
+	*at = p;
+	return p;
+}
+
+static int policy_store(struct jv_node *node, const char *name, const struct jv_policy *policy,
+			struct jv_error *err)
+{
+	struct jv_named_policy *p = find_policy(node, name);
+	char why[sizeof(err->text)];
+
+	if (jv_policy_check(policy, why, sizeof(why)))
+		return jv_error_param(err, "value", "policy %s: %s", name, why);
+	if (!p)
+		return policy_new(node, name, policy) ? 0 :
+		       jv_error_set(err, ENOMEM, "out of memory");
+	p->policy = *policy;
+	p->version++;
+	if (node->ops->policy_changed)
+		node->ops->policy_changed(node->arg, p);
+	return 0;
+}
+
+int jv_node_policy_set(struct jv_node *node, const char *name, const char *knob,
+		       const char *value, struct jv_error *err)
+{
+	struct jv_named_policy *p = find_policy(node, name);
+	char why[sizeof(err->text)];
+	struct jv_policy policy;
+	int ret = check_name("name", name, err);
+
+	if (ret)
+		return ret;
+	if (p)
+		policy = p->policy;
+	else
+		jv_policy_init(&policy);
+	if (jv_policy_set(&policy, knob, value, why, sizeof(why)))
+		return jv_error_param(err, jv_knob_find(knob) ? "value" : "knob", "%s", why);
+	return policy_store(node, name, &policy, err);
+}
+
+/* --- a whole configuration --- */
+
+static int apply_link(struct jv_node *node, const struct jv_config_link *c, struct jv_error *err)
+{
+	struct jv_link_change change = {
+		.private_key = c->keyed ? c->private_key : NULL,
+		.listen = c->listening ? &c->listen : NULL,
+		.mtu = c->mtu ? &c->mtu : NULL,
+		.mark = c->mark ? &c->mark : NULL,
+		.table = c->table ? &c->table : NULL,
+		.addresses = c->addresses, .address = c->address,
+		.create = true,
+	};
+
+	return jv_node_link_set(node, c->name, &change, err);
+}
+
+static int apply_peer(struct jv_node *node, const struct jv_config_peer *c, struct jv_error *err)
+{
+	struct jv_peer_spec spec = {
+		.name = c->name, .public_key = c->public_key,
+		.endpoints = c->endpoints, .endpoint = c->endpoint,
+		.prefixes = c->prefixes, .prefix = c->prefix,
+		.psk = c->has_psk ? c->psk : NULL,
+		.policy = *c->policy ? c->policy : NULL,
+	};
+
+	return jv_node_peer_add(node, c->link, &spec, err);
+}
+
+int jv_node_apply(struct jv_node *node, const struct jv_config *config, struct jv_error *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < config->policies && !ret; i++)
+		ret = policy_store(node, config->policy[i].name, &config->policy[i].policy, err);
+	for (size_t i = 0; i < config->links && !ret; i++)
+		ret = apply_link(node, &config->link[i], err);
+	for (size_t i = 0; i < config->transports && !ret; i++) {
+		const struct jv_config_transport *t = &config->transport[i];
+
+		ret = jv_node_transport_add(node, t->link, t->name, *t->match ? t->match : NULL,
+					    t->preference, t->metered, err);
+	}
+	for (size_t i = 0; i < config->peers && !ret; i++)
+		ret = apply_peer(node, &config->peer[i], err);
+	return ret;
+}
+
+/* --- life --- */
+
+struct jv_node *jv_node_new(const struct jv_node_ops *ops, void *arg, struct jv_rtnl *rtnl)
+{
+	struct jv_node *node = calloc(1, sizeof(*node));
+	struct jv_policy policy;
+
+	if (!node)
+		return NULL;
+	node->ops = ops ? ops : &no_ops;
+	node->arg = arg;
+	node->rtnl = rtnl;
+	for (size_t i = 0; jv_policy_profiles[i]; i++) {
+		if (jv_policy_profile(&policy, jv_policy_profiles[i]) ||
+		    !policy_new(node, jv_policy_profiles[i], &policy)) {
+			jv_node_free(node);
+			return NULL;
+		}
+	}
+	return node;
+}
+
+void jv_node_free(struct jv_node *node)
+{
+	struct jv_named_policy *p;
+
+	if (!node)
+		return;
+	while (node->links)
+		link_remove(node, node->links);
+	while ((p = node->policies)) {
+		node->policies = p->next;
+		free(p);
+	}
+	free(node);
+}
