@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <inttypes.h>
+
+#include "control.h"
+#include "objects.h"
+#include "out.h"
+
+static void print_counts(const char *what, const json_t *counts)
+{
+	json_t *count;
+	const char *key;
+
+	printf("    %s", what);
+	if (!json_object_size(counts))
+		printf(" none");
+	json_object_foreach((json_t *)counts, key, count)
+		printf(" %s %" JSON_INTEGER_FORMAT, key, json_integer_value(count));
+}
+
+static uint64_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void print_status(const json_t *status)
+{
+	char up[FIGURE_TEXT];
+
+	printf("jvpnd %s pid %" PRIu64 " term %" PRIu64 " up %s%s",
+	       json_text(status, "version", "-"), number(status, "pid"), number(status, "term"),
+	       out_time(number(status, "uptime_ms"), up), out_break());
+	printf("    links %" PRIu64 " peers %" PRIu64 " audit written %" PRIu64 " dropped %" PRIu64
+	       "%s", number(status, "links"), number(status, "peers"),
+	       number(status, "audit_written"), number(status, "audit_dropped"), out_break());
+	print_counts("sessions", json_object_get(status, "sessions"));
+	fputs(out_break(), stdout);
+	print_counts("refused", json_object_get(status, "refusals"));
+	putchar('\n');
+}
+
+static int run_status(struct words *words)
+{
+	json_t *status, *refusals;
+	int ret;
+
+	words_end(words);
+	ret = control_call("Status", NULL, &status);
+	if (ret)
+		return ret;
+	refusals = json_lower_keys(json_object_get(status, "refusals"));
+	json_object_set_new(status, "refusals", refusals);
+	if (opt.json) {
+		out_object(status);
+		return EXIT_OK;
+	}
+	print_status(status);
+	json_decref(status);
+	return EXIT_OK;
+}
+
+static const struct command commands[] = {
+	{ { "status", NULL }, run_status, "" },
+};
+
+const struct object daemon_object = {
+	{ "daemon", "d" }, "jvpnd itself",
+	commands, COUNT(commands), &commands[0],
+};
