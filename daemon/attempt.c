@@ -301,6 +301,20 @@ static void again(struct jv_client *c, uint8_t path_id, uint64_t at_ms, uint64_t
 	jv_request_defer(&c->request, at_ms);
 }
 
+/*
+ * Refused while something is bound. A gateway that names a newer version has followed
+ * a request that we gave up and sends elsewhere: the last word is still to be said
+ * (PROTOCOL.md 6.4).
+ */
+static void stay_after(struct jv_client *c, bool ended, struct jv_version gateway,
+		       uint64_t at_ms, uint64_t now_ms)
+{
+	if (!ended)
+		jv_attempt_stay(c, now_ms);
+	else if (c->bound && jv_version_cmp(gateway, c->session->version) > 0)
+		again(c, c->bound->id, at_ms, now_ms);
+}
+
 static void put_off(struct jv_client *c, const struct jv_outstanding *was, bool ended,
 		    const struct jv_switch_answer *answer, uint64_t now_ms)
 {
@@ -315,8 +329,7 @@ static void put_off(struct jv_client *c, const struct jv_outstanding *was, bool 
 	snprintf(text, sizeof(text), "the gateway refuses the switch: %s, try again in %u ms",
 		 jv_status_name(answer->status), answer->retry_after_ms);
 	jv_attempt_wish_over(c, -EPERM, JV_REASON_RATE_LIMITED, text);
-	if (!ended)
-		jv_attempt_stay(c, now_ms);
+	stay_after(c, ended, answer->version, now_ms + answer->retry_after_ms, now_ms);
 }
 
 static void mismatch(struct jv_client *c, const struct jv_outstanding *was, bool ended,
@@ -334,11 +347,13 @@ static void mismatch(struct jv_client *c, const struct jv_outstanding *was, bool
 		return;
 	}
 	c->expects = false;
-	if (state(c) == JV_STATE_RECOVERING)
+	if (state(c) == JV_STATE_RECOVERING) {
 		again(c, was->path_id, now_ms + c->request.rto_ms, now_ms);
-	else
-		jv_attempt_wish_over(c, -EPERM, JV_REASON_STALE_STATE_VERSION,
-				     "the gateway holds another version of the binding");
+		return;
+	}
+	jv_attempt_wish_over(c, -EPERM, JV_REASON_STALE_STATE_VERSION,
+			     "the gateway holds another version of the binding");
+	stay_after(c, true, answer->version, now_ms + c->request.rto_ms, now_ms);
 }
 
 static void accepted(struct jv_client *c, const struct jv_outstanding *was, uint32_t generation,

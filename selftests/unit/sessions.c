@@ -201,6 +201,21 @@ TEST_F(pair, gives_the_last_word_where_it_stays_if_answers_are_lost)
 	EXPECT_EQ(0, world_client_uplink());
 }
 
+TEST_F(pair, gives_the_last_word_as_soon_as_the_switch_limit_lets_it)
+{
+	for (unsigned int i = 1; i <= 7; i++) {
+		EXPECT_EQ(0, world_switch(i % 2));
+		world_run(2000);
+	}
+	world.filter = lose_answers;
+	EXPECT_EQ(-ETIMEDOUT, world_switch(0));
+	world.filter = NULL;
+	world_run(5000);
+	EXPECT_EQ(0, world_gateway_uplink());
+	EXPECT_TRUE(world_until(world_agreed, 60000));
+	EXPECT_EQ(1, world_client_uplink());
+}
+
 TEST_F(pair, is_not_ended_by_a_flapping_link_but_damped)
 {
 	for (int i = 0; i < 40; i++) {

@@ -386,6 +386,22 @@ static void check_number(const void *data)
 	used[next++ % 4096] = n;
 }
 
+/* With TRACE: what is sent, whether or not it arrives. */
+static void tell_datagram(const void *data, unsigned int uplink)
+{
+	const struct jvpn_switch_resp *answer = data;
+	const struct jvpn_switch *request = data;
+	uint64_t rseq = 0;
+
+	if (request->type == JVPN_T_SWITCH)
+		rseq = le64toh(request->rseq);
+	else if (request->type == JVPN_T_SWITCH_RESP)
+		rseq = le64toh(answer->rseq);
+	if (getenv("TRACE"))
+		fprintf(stderr, "# %10.3f s type %02x by uplink %u, rseq %llu\n",
+			world.now_us / 1e6, request->type, uplink, (unsigned long long)rseq);
+}
+
 static void send_packet(const union jv_addr *from, const union jv_addr *to, const void *data,
 			size_t len, bool frame)
 {
@@ -396,6 +412,7 @@ static void send_packet(const union jv_addr *from, const union jv_addr *to, cons
 	if (!frame) {
 		world.sent[type]++;
 		check_number(data);
+		tell_datagram(data, byte_of(up ? from : to, 2));
 	}
 	if (!passes(up ? from : to) || happens(w->lose) ||
 	    (!frame && world.filter && !world.filter(type, up, byte_of(up ? from : to, 2))))
