@@ -142,10 +142,7 @@ static int jvpn_dev_init(struct net_device *dev)
 	if (err)
 		goto err_control;
 
-	mutex_lock(&jvpn_devices_lock);
-	list_add_tail(&device->list, &jvpn_devices);
-	jvpn_netlink_devices_changed();
-	mutex_unlock(&jvpn_devices_lock);
+	INIT_LIST_HEAD(&device->list);
 	return 0;
 
 err_control:
@@ -173,6 +170,8 @@ static void jvpn_dev_uninit(struct net_device *dev)
 	jvpn_netlink_devices_changed();
 	mutex_unlock(&jvpn_devices_lock);
 	jvpn_device_end(device, true);
+	/* A request that has unlinked the last path may still wait for its packets. */
+	synchronize_net();
 	jvpn_deadline_exit(device);
 	jvpn_control_exit(device);
 	jvpn_device_disown(device);
@@ -237,10 +236,27 @@ static void jvpn_device_setup(struct net_device *dev)
 	netif_keep_dst(dev);
 }
 
+/* Requests find it from here on: what is registered goes by jvpn_dev_uninit() only. */
+static int jvpn_newlink(struct net *src_net, struct net_device *dev, struct nlattr *tb[],
+			struct nlattr *data[], struct netlink_ext_ack *extack)
+{
+	struct jvpn_device *device = netdev_priv(dev);
+	int err = register_netdevice(dev);
+
+	if (err)
+		return err;
+	mutex_lock(&jvpn_devices_lock);
+	list_add_tail(&device->list, &jvpn_devices);
+	jvpn_netlink_devices_changed();
+	mutex_unlock(&jvpn_devices_lock);
+	return 0;
+}
+
 static struct rtnl_link_ops jvpn_link_ops __read_mostly = {
 	.kind = "jvpn",
 	.priv_size = sizeof(struct jvpn_device),
 	.setup = jvpn_device_setup,
+	.newlink = jvpn_newlink,
 };
 
 /**
