@@ -242,42 +242,51 @@ static size_t jvpn_nl_results_size(unsigned int n)
 				  nla_total_size(sizeof_field(struct jvpn_verdict, message)));
 }
 
-static int jvpn_nl_write(struct sk_buff *skb, struct genl_info *info,
-			 const struct jvpn_nl_verb *verb)
+static void jvpn_nl_apply_batch(struct genl_info *info, const struct jvpn_nl_verb *verb,
+				struct jvpn_verdict *first)
 {
 	unsigned int n = jvpn_nl_objects(info, verb->type);
-	struct jvpn_verdict first = { };
 	struct jvpn_nl_batch batch;
 	struct sk_buff *reply;
 	void *header;
 
-	if (jvpn_nl_check_batch(n, verb, &first))
-		return jvpn_nl_ack(skb, &first);
-	batch.device = jvpn_nl_device(info, &first);
+	if (jvpn_nl_check_batch(n, verb, first))
+		return;
+	batch.device = jvpn_nl_device(info, first);
 	if (!batch.device)
-		return jvpn_nl_ack(skb, &first);
-	if (jvpn_nl_check_owner(info, batch.device, verb, &first))
+		return;
+	if (jvpn_nl_check_owner(info, batch.device, verb, first))
 		goto put;
 	reply = jvpn_nl_reply_new(info, jvpn_nl_results_size(n), info->genlhdr->cmd,
 				  &header);
 	if (!reply) {
-		jvpn_refuse(&first, -ENOMEM, "out of memory for the answer");
+		jvpn_refuse(first, -ENOMEM, "out of memory for the answer");
 		goto put;
 	}
 
 	INIT_LIST_HEAD(&batch.sessions);
 	INIT_LIST_HEAD(&batch.paths);
-	jvpn_nl_apply_all(&batch, verb, info, reply, &first);
+	jvpn_nl_apply_all(&batch, verb, info, reply, first);
 	mutex_unlock(&batch.device->lock);
 	/* What went out of the tables is waited for without the lock, once for all. */
 	jvpn_session_release_all(&batch.sessions);
 	jvpn_path_release_all(&batch.paths);
 	dev_put(batch.device->dev);
 	jvpn_nl_reply_send(info, reply, header);
-	return jvpn_nl_ack(skb, &first);
+	return;
 
 put:
 	jvpn_device_put(batch.device);
+}
+
+static int jvpn_nl_write(struct sk_buff *skb, struct genl_info *info,
+			 const struct jvpn_nl_verb *verb)
+{
+	struct jvpn_verdict first = { };
+
+	jvpn_nl_apply_batch(info, verb, &first);
+	if (verb->wipe)
+		verb->wipe(info);
 	return jvpn_nl_ack(skb, &first);
 }
 
@@ -831,7 +840,6 @@ static struct genl_family jvpn_nl_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = jvpn_nl_ops,
 	.n_ops = ARRAY_SIZE(jvpn_nl_ops),
-	.resv_start_op = JVPN_CMD_MAX + 1,
 	.mcgrps = jvpn_nl_groups,
 	.n_mcgrps = ARRAY_SIZE(jvpn_nl_groups),
 };

@@ -482,18 +482,28 @@ static int jvpn_epoch_from(struct jvpn_session *session, struct nlattr **tb,
 static int jvpn_verb_epoch_new(struct jvpn_nl_batch *batch, const struct nlattr *object,
 			       struct nlattr **tb, struct jvpn_verdict *v)
 {
-	static const int keys[] = { JVPN_EPOCH_A_RX_KEY, JVPN_EPOCH_A_TX_KEY };
 	struct jvpn_session *session;
-	unsigned int i;
 
 	session = jvpn_session_of(batch->device, tb[JVPN_EPOCH_A_SID], v);
 	if (session)
 		jvpn_epoch_from(session, tb, v);
-	/* The request is quoted in an error, and its memory is given back as it is. */
-	for (i = 0; i < ARRAY_SIZE(keys); i++)
-		if (tb[keys[i]])
-			memzero_explicit(nla_data(tb[keys[i]]), nla_len(tb[keys[i]]));
 	return v->error;
+}
+
+/* The request is quoted in an error, and its memory is given back as it is. */
+static void jvpn_wipe_keys(struct genl_info *info)
+{
+	struct nlattr *object, *attr;
+	int rest, inner;
+
+	nlmsg_for_each_attr(object, info->nlhdr, GENL_HDRLEN, rest) {
+		if (nla_type(object) != JVPN_A_EPOCH)
+			continue;
+		nla_for_each_nested(attr, object, inner)
+			if (nla_type(attr) == JVPN_EPOCH_A_RX_KEY ||
+			    nla_type(attr) == JVPN_EPOCH_A_TX_KEY)
+				memzero_explicit(nla_data(attr), nla_len(attr));
+	}
 }
 
 static int jvpn_verb_epoch_del(struct jvpn_nl_batch *batch, const struct nlattr *object,
@@ -790,7 +800,8 @@ const struct jvpn_nl_verb jvpn_nl_session_del = {
 
 const struct jvpn_nl_verb jvpn_nl_epoch_new = {
 	JVPN_NL_VERB("epoch", JVPN_A_EPOCH, JVPN_EPOCH_A_MAX, jvpn_epoch_nl_policy,
-		     jvpn_verb_epoch_new)
+		     jvpn_verb_epoch_new),
+	.wipe = jvpn_wipe_keys,
 };
 
 const struct jvpn_nl_verb jvpn_nl_epoch_del = {

@@ -37,6 +37,7 @@ struct jvpn_nl_batch {
  * @maxattr: highest attribute inside
  * @policy: for these
  * @anyone: not only the daemon may ask
+ * @wipe: makes away with what is secret in the request; may be NULL
  * @apply: does it, or refuses it in @v; @object is what @tb was parsed from
  */
 struct jvpn_nl_verb {
@@ -45,6 +46,7 @@ struct jvpn_nl_verb {
 	int maxattr;
 	const struct nla_policy *policy;
 	bool anyone;
+	void (*wipe)(struct genl_info *info);
 	int (*apply)(struct jvpn_nl_batch *batch, const struct nlattr *object,
 		     struct nlattr **tb, struct jvpn_verdict *v);
 };
