@@ -386,6 +386,8 @@ static int jvpn_recv_inner(struct jvpn_arrival *a, struct sk_buff *skb)
 		atomic64_inc(&a->session->stats.rx_packets);
 		atomic64_add(len, &a->session->stats.rx_bytes);
 		jvpn_probe_inner(a->session, READ_ONCE(a->session->last_rx_ns));
+	} else {
+		jvpn_drop(a->device, a->session, JVPN_DROP_RX_BACKLOG);
 	}
 	return JVPN_TAKEN;
 }

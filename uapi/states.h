@@ -174,7 +174,6 @@
 	X(1,  TX_NO_TRANSPORT,	"the session has no transport")		       \
 	X(2,  TX_NO_KEY,	"the session has no key to send with")	       \
 	X(3,  TX_EXHAUSTED,	"the key's packet counter is used up")	       \
-	X(4,  TX_SOURCE,	"inner source is not an address of ours")      \
 	X(5,  TX_MALFORMED,	"not a well-formed IPv4 or IPv6 packet")       \
 	X(6,  TX_TOO_BIG,	"larger than the device's MTU")		       \
 	X(7,  TX_ROUTE,		"no route to the remote address")	       \
@@ -193,6 +192,7 @@
 	X(26, RX_STATE,		"session does not carry data in this state")   \
 	X(27, RX_NOMEM,		"out of memory while receiving")	       \
 	X(28, RX_DEVICE_DOWN,	"the device is down")			       \
+	X(29, RX_BACKLOG,	"the stack takes no more at the moment")       \
 	X(32, CTL_VERSION,	"unknown protocol version")		       \
 	X(33, CTL_TAG,		"tag does not verify")			       \
 	X(34, CTL_COOKIE,	"no valid cookie, RETRY not allowed")	       \
