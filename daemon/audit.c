@@ -583,7 +583,6 @@ static int prepare(struct jv_audit *audit, const struct jv_audit_options *option
 struct jv_audit *jv_audit_open(const struct jv_audit_options *options, struct jv_error *err)
 {
 	struct jv_audit *audit = calloc(1, sizeof(*audit));
-	int ret;
 
 	if (!audit) {
 		jv_error_set(err, ENOMEM, "out of memory");
@@ -592,20 +591,22 @@ struct jv_audit *jv_audit_open(const struct jv_audit_options *options, struct jv
 	audit->fd = -1;
 	audit->event_fd = -1;
 	audit->next_seq = 1;
-	if (prepare(audit, options, err) || make_directory(options->path, err) ||
-	    open_file(audit, err))
-		goto err;
-	ret = pthread_create(&audit->thread, NULL, writer, audit);
-	if (ret) {
-		jv_error_set(err, ret, "cannot start the audit writer: %s", strerror(ret));
-		goto err;
-	}
-	pthread_setname_np(audit->thread, "jvpnd-audit");
-	audit->started = true;
-	return audit;
-err:
+	if (!prepare(audit, options, err) && !make_directory(options->path, err) &&
+	    !open_file(audit, err))
+		return audit;
 	jv_audit_close(audit, 0);
 	return NULL;
+}
+
+int jv_audit_start(struct jv_audit *audit, struct jv_error *err)
+{
+	int ret = pthread_create(&audit->thread, NULL, writer, audit);
+
+	if (ret)
+		return jv_error_set(err, ret, "cannot start the audit writer: %s", strerror(ret));
+	pthread_setname_np(audit->thread, "jvpnd-audit");
+	audit->started = true;
+	return 0;
 }
 
 /* True if the writer has ended within @ms. */

@@ -76,8 +76,17 @@ struct jv_audit_options {
 
 struct jv_audit;
 
-/* Open the file, find the end of its hash chain, start the writer. NULL and @err. */
+/*
+ * Open the file and find the end of its hash chain. What is pushed from now on waits
+ * for the writer. NULL and @err.
+ */
 struct jv_audit *jv_audit_open(const struct jv_audit_options *options, struct jv_error *err);
+
+/*
+ * Start the writer, a thread with the privileges that the caller has now. Once.
+ * 0 or -errno.
+ */
+int jv_audit_start(struct jv_audit *audit, struct jv_error *err);
 
 /* Give the writer at most @drain_ms for what is in the ring, then end it. */
 void jv_audit_close(struct jv_audit *audit, uint32_t drain_ms);

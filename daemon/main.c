@@ -281,6 +281,9 @@ static int begin(struct daemon *d, struct jv_error *err)
 	d->config = NULL;
 	if (!ret)
 		ret = drop_capabilities(err);
+	/* A thread has the capabilities that its maker had. */
+	if (!ret)
+		ret = jv_audit_start(d->env.audit, err);
 	return ret;
 }
 

@@ -27,9 +27,11 @@ static struct jv_audit *open_audit(const char *path, const uint8_t *key)
 	struct jv_error err = { 0 };
 	struct jv_audit *audit = jv_audit_open(&options, &err);
 
-	if (!audit)
-		fprintf(stderr, "# %s\n", err.text);
-	return audit;
+	if (audit && !jv_audit_start(audit, &err))
+		return audit;
+	fprintf(stderr, "# %s\n", err.text);
+	jv_audit_close(audit, 0);
+	return NULL;
 }
 
 static struct jv_audit_record change(uint64_t state_version)
