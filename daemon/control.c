@@ -384,8 +384,6 @@ static int listen_on(struct jv_control *control, const char *path, struct jv_err
 		return jv_error_set(err, ENAMETOOLONG, "control socket \"%s\": a path of at most "
 				    "%zu characters is allowed", path,
 				    sizeof(control->addr.sun_path) - 1);
-	if (make_directory(path, err))
-		return -err->code;
 	strcpy(control->addr.sun_path, path);
 	if (!lstat(path, &st)) {
 		if (!S_ISSOCK(st.st_mode))
@@ -420,6 +418,8 @@ struct jv_control *jv_control_open(const char *path, const char *group, struct j
 	control->fd = -1;
 	control->started_ms = jv_now_ms();
 	ret = find_group(control, group, err);
+	if (!ret)
+		ret = make_directory(path, err);
 	if (!ret) {
 		mask = umask(0177);	/* nobody gets in before chown and chmod */
 		ret = listen_on(control, path, err);

@@ -128,9 +128,15 @@ class Daemon:
         said = self.process.communicate(timeout=20 * SLOW)[1]
         return self.process.returncode, said
 
+    def facts(self, name):
+        """Of the process, and of each of its threads."""
+        found = [Path(f"/proc/{self.pid}/status"), *Path(f"/proc/{self.pid}/task").glob("*/status")]
+        return {re.search(rf"^{name}:\s*(\S+)", file.read_text(), re.M)[1] for file in found}
+
     def fact(self, name):
-        text = Path(f"/proc/{self.pid}/status").read_text()
-        return re.search(rf"^{name}:\s*(\S+)", text, re.M)[1]
+        values = self.facts(name)
+        same(len(values), 1, f"values of {name} among the threads")
+        return values.pop()
 
     def ask_in_time(self, what=""):
         """The daemon answers somebody else although a client misbehaves."""
@@ -191,6 +197,7 @@ class World:
 @test("it keeps CAP_NET_ADMIN, no other capability, and can gain none")
 def _(world):
     daemon = world.serving()
+    same(len(list(Path(f"/proc/{daemon.pid}/task").iterdir())) > 1, True, "there is a second thread")
     for name in "CapEff", "CapPrm", "CapBnd":
         same(int(daemon.fact(name), 16), 1 << CAP_NET_ADMIN, name)
     for name in "CapInh", "CapAmb":
@@ -585,9 +592,10 @@ print(s.recv(4096).decode())
          {"error": "org.varlink.service.PermissionDenied", "parameters": {}})
 
 
-@test("the control group may talk to it, others may not")
+@test("the control group may talk to it, others may not, in a directory that it makes")
 def _(world):
     directory = world.fresh()
+    run_directory = directory / "run"
     (directory / "conf").write_text("daemon { control-group = nogroup }\n")
     ask = """
 import socket, sys
@@ -596,15 +604,18 @@ s.connect(sys.argv[1])
 s.sendall(b'{"method":"io.jvpn.Control.LinkShow"}\\0')
 print(s.recv(4096).decode().strip(chr(0)))
 """
-    with world.daemon("--config", directory / "conf", directory=directory) as daemon:
+    with world.daemon("--config", directory / "conf", "--control-socket", run_directory / "control.sock",
+                      directory=directory) as daemon:
+        daemon.socket = run_directory / "control.sock"
         daemon.ready()
+        same(run_directory.stat().st_mode & 0o777, 0o755, "mode of the directory")
         for groups, wanted in ((["--regid=65534", "--clear-groups"], '{"parameters":{"links":[]}}'),
                                (["--regid=100", "--groups=100,65534"], '{"parameters":{"links":[]}}'),
                                (["--regid=100", "--clear-groups"], "PermissionError")):
             done = subprocess.run(["setpriv", "--reuid=1000", *groups, sys.executable, "-c", ask, str(daemon.socket)],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
             same(done.stdout.strip().splitlines()[-1].startswith(wanted), True, f"{groups}: {done.stdout}")
-        same(daemon.end()[0], 0, "exit status")
+        same((daemon.end()[0], daemon.socket.exists()), (0, False), "exit status, socket")
 
 
 @test("a stalled audit file changes nothing")
