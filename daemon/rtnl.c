@@ -616,25 +616,6 @@ static bool same_rules(const struct undo *a, const struct undo *b)
 }
 
 /* Rules of one table are shared by the devices that use it: the last one takes them away. */
-static int add_rules(struct jv_rtnl *rtnl, const struct undo *rules, struct jv_error *err)
-{
-	int ret;
-
-	for (const struct undo *u = rtnl->undo; u; u = u->next)
-		if (same_rules(u, rules) && u->ifindex == rules->ifindex)
-			return 0;
-	/* A rule that a killed daemon left behind is ours from now on: our priorities tell. */
-	ret = command(rtnl, main_rule(RTM_NEWRULE, rules->prefix.family),
-		      NLM_F_CREATE | NLM_F_EXCL, err);
-	if (!ret || ret == -EEXIST)
-		ret = command(rtnl, table_rule(RTM_NEWRULE, rules), NLM_F_CREATE | NLM_F_EXCL,
-			      err);
-	if (ret && ret != -EEXIST)
-		return ret;
-	remember(rtnl, rules);
-	return 0;
-}
-
 static void del_rules(struct jv_rtnl *rtnl, const struct undo *rules)
 {
 	bool table = false, family = false;
@@ -649,6 +630,27 @@ static void del_rules(struct jv_rtnl *rtnl, const struct undo *rules)
 		command(rtnl, main_rule(RTM_DELRULE, rules->prefix.family), 0, NULL);
 }
 
+static int add_rules(struct jv_rtnl *rtnl, const struct undo *rules, struct jv_error *err)
+{
+	int ret;
+
+	for (const struct undo *u = rtnl->undo; u; u = u->next)
+		if (same_rules(u, rules) && u->ifindex == rules->ifindex)
+			return 0;
+	/* A rule that a killed daemon left behind is ours from now on: our priorities tell. */
+	ret = command(rtnl, main_rule(RTM_NEWRULE, rules->prefix.family),
+		      NLM_F_CREATE | NLM_F_EXCL, err);
+	if (ret && ret != -EEXIST)
+		return ret;
+	ret = command(rtnl, table_rule(RTM_NEWRULE, rules), NLM_F_CREATE | NLM_F_EXCL, err);
+	if (ret && ret != -EEXIST) {
+		del_rules(rtnl, rules);
+		return ret;
+	}
+	remember(rtnl, rules);
+	return 0;
+}
+
 int jv_rtnl_routes_add(struct jv_rtnl *rtnl, int ifindex, uint32_t table, uint32_t mark,
 		       const struct jv_prefix *prefix, size_t n, struct jv_error *err)
 {
@@ -661,8 +663,10 @@ int jv_rtnl_routes_add(struct jv_rtnl *rtnl, int ifindex, uint32_t table, uint32
 		if (!ret)
 			ret = command(rtnl, route_message(RTM_NEWROUTE, &what),
 				      NLM_F_CREATE | NLM_F_REPLACE, err);
-		if (ret)
+		if (ret) {
+			jv_rtnl_routes_del(rtnl, ifindex, prefix, n);
 			return ret;
+		}
 		remember(rtnl, &what);
 	}
 	return 0;

@@ -31,8 +31,9 @@ static void set_addr(struct jv_client *c, bool *has, struct jv_prefix *have, boo
 static void set_addrs(struct jv_client *c)
 {
 	const struct jv_options *opt = &c->terms.opt;
-	struct jv_prefix grant4 = { .family = AF_INET, .len = opt->plen4 };
-	struct jv_prefix grant6 = { .family = AF_INET6, .len = opt->plen6 };
+	/* An address, no network: what the tunnel leads to is for allowed-ips to say. */
+	struct jv_prefix grant4 = { .family = AF_INET, .len = 32 };
+	struct jv_prefix grant6 = { .family = AF_INET6, .len = 128 };
 
 	memcpy(grant4.addr, opt->inner4, sizeof(opt->inner4));
 	memcpy(grant6.addr, opt->inner6, sizeof(opt->inner6));
