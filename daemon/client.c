@@ -26,17 +26,21 @@ static struct jv_kernel_figures figures(const struct jv_client *c)
 {
 	const struct jv_liveness *l = jv_liveness(policy(c));
 	bool alternate = jv_paths_count(&c->clients->paths) > 1;
-	uint32_t interval = l->probe_interval;
+	uint32_t interval = l->probe_interval, keepalive = c->terms.keepalive_s * 1000;
 
 	/* A gateway may slow its clients down, not speed them up. */
 	if (c->terms.probe_ms > interval)
 		interval = c->terms.probe_ms;
+	if (interval > JV_PROBE_MAX_MS)
+		interval = JV_PROBE_MAX_MS;
+	if (keepalive > JV_KEEPALIVE_MAX_MS)
+		keepalive = JV_KEEPALIVE_MAX_MS;
 	return (struct jv_kernel_figures){
 		.probe_interval = interval,
 		.probe_rto_min = l->probe_rto_floor,
 		.probe_misses = alternate ? l->misses_alternate : l->misses_only,
 		.standby_interval = JV_STANDBY_MS,
-		.keepalive = c->terms.keepalive_s * 1000,
+		.keepalive = keepalive,
 	};
 }
 

@@ -30,6 +30,8 @@ enum {
 	JV_RETRY_MS = 1000,		/* from DEGRADED without transport, likewise */
 	JV_RETRY_CAP_MS = 10000,
 	JV_STANDBY_MS = 20000,		/* between probes of a standby path */
+	JV_PROBE_MAX_MS = 60000,	/* what a gateway may ask for, and the kernel takes */
+	JV_KEEPALIVE_MAX_MS = 600000,
 };
 
 /* What is known of a path that this session could use. */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <linux/jvpn.h>
+
 #include "policy.h"
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
@@ -69,7 +71,7 @@ const struct jv_knob jv_knobs[] = {
 	   "no voluntary switch this soon after the last one"),
 	PERCENT("switch-improvement", switch_improvement, 10, 1, 90,
 		"a voluntary switch needs a path cheaper by this much"),
-	COUNT("max-candidates", max_candidates, 4, 1, 16, "no more transports are kept"),
+	COUNT("max-candidates", max_candidates, 4, 1, JVPN_MAX_CANDIDATES, "no more transports are kept"),
 	MS("candidate-ttl", candidate_ttl, 15 * SECOND, SECOND, HOUR,
 	   "a transport not heard of for this long is stale"),
 	KNOB("reattach-rate", reattach_rate, JV_UNIT_PER_SECOND, 2, 1, 100, NULL,

@@ -27,6 +27,7 @@ up_lost='' up_outage_us='' down_lost='' down_outage_us=''
 
 # sample COMMAND…: an event at a random phase of a 1 ms stream both ways. Sets the four above.
 sample() {
+	up_lost='' up_outage_us='' down_lost='' down_outage_us=''
 	tunnel_stream "$work/stream" || return
 	pause "0.3$(printf %05d $((RANDOM % 100000)))"
 	kill -USR1 "$tunnel_stream" && "$@"
@@ -41,7 +42,7 @@ at_most() { # NAME GOT MAX
 }
 
 happened() { # NAME: nothing was measured if nothing was lost
-	if ((up_lost + down_lost)); then pass "$1"; else fail "$1" "no packet was lost"; fi
+	if ((${up_lost:-0} + ${down_lost:-0})); then pass "$1"; else fail "$1" "no packet was lost"; fi
 }
 
 plan $((3 + 6 * rounds))
