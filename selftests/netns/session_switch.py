@@ -110,6 +110,26 @@ class World(Ends):
         self.client.inside("ping", "-q", "-c", "2", "-i", "0.2", "-W", "3", "10.77.0.1")
 
 
+def undisturbed(requests):
+    """
+    The client asks again 20 ms after an answer is due. On a machine that stood still for so long the scenario
+    was another one than it says; then it is played once more.
+    """
+    def decorate(scenario):
+        def play(w):
+            for _ in range(5):
+                try:
+                    return scenario(w)
+                except AssertionError as error:
+                    seen = len(w.relay.since(w.mark, SWITCH))
+                    if seen <= requests:
+                        raise
+                    say(f"{seen} requests, not {requests}: once more ({error})")
+            return scenario(w)
+        return play
+    return decorate
+
+
 def nth(kind, number, act, way=UP):
     """A rule: act(passed) on the number-th datagram of that kind, pass the others."""
     count = [0]
@@ -157,6 +177,7 @@ def _(w):
 
 
 @test("a warm switch is one request and one answer")
+@undisturbed(1)
 def _(w):
     to = OTHER[w.rest()]
     w.switch(to)
@@ -167,6 +188,7 @@ def _(w):
 
 
 @test("a cold switch asks for a cookie first")
+@undisturbed(2)
 def _(w):
     here = w.rest()
     to = OTHER[here]
@@ -180,14 +202,15 @@ def _(w):
     else:
         w.client.ip("route", "replace", "default", "via", "192.0.2.1", "dev", "wifi", "metric", "100")
     wait_until("the transport is back", 10, lambda: to in w.paths())
-    mark = w.relay.mark()
+    w.mark = w.relay.mark()
     w.switch(to)
     w.relay.obey(None)
     w.settled(to)
-    same(w.relay.control(mark), [SWITCH, RETRY, SWITCH, SWITCH_RESP], "control datagrams")
+    same(w.relay.control(w.mark), [SWITCH, RETRY, SWITCH, SWITCH_RESP], "control datagrams")
 
 
 @test("a SWITCH that is lost is sent again")
+@undisturbed(2)
 def _(w):
     to = OTHER[w.rest()]
     w.relay.obey(nth(SWITCH, 1, lose))
@@ -197,6 +220,7 @@ def _(w):
 
 
 @test("an answer that is lost costs another commit, and both ends end up with the same binding")
+@undisturbed(2)
 def _(w):
     to = OTHER[w.rest()]
     w.relay.obey(nth(SWITCH_RESP, 1, lose, DOWN))
@@ -207,6 +231,7 @@ def _(w):
 
 
 @test("a SWITCH that arrives twice counts once")
+@undisturbed(1)
 def _(w):
     to = OTHER[w.rest()]
     w.relay.obey(nth(SWITCH, 1, lambda p: [p.data, p.data]))
@@ -217,6 +242,7 @@ def _(w):
 
 
 @test("an answer that arrives twice counts once")
+@undisturbed(1)
 def _(w):
     to = OTHER[w.rest()]
     w.relay.obey(nth(SWITCH_RESP, 1, lambda p: [p.data, p.data], DOWN))
@@ -227,6 +253,7 @@ def _(w):
 
 
 @test("SWITCHes that overtake each other: the later one counts")
+@undisturbed(2)
 def _(w):
     to = OTHER[w.rest()]
     held = []
@@ -250,6 +277,7 @@ def _(w):
 
 
 @test("what was captured is worth nothing later, from its own address or another")
+@undisturbed(1)
 def _(w):
     here = w.rest()
     to = OTHER[here]
@@ -293,6 +321,7 @@ def _(w):
 
 
 @test("forged answers are ignored")
+@undisturbed(1)
 def _(w):
     to = OTHER[w.rest()]
 
