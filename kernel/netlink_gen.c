@@ -11,7 +11,7 @@
 #include <uapi/linux/jvpn.h>
 
 /* Common nested types */
-const struct nla_policy jvpn_binding_nl_policy[JVPN_BINDING_A_VIA_DETAIL + 1] = {
+const struct nla_policy jvpn_binding_nl_policy[JVPN_BINDING_A_CID + 1] = {
 	[JVPN_BINDING_A_SID] = NLA_POLICY_EXACT_LEN(16),
 	[JVPN_BINDING_A_OP] = NLA_POLICY_MAX(NLA_U8, 2),
 	[JVPN_BINDING_A_EXPECT_TERM] = { .type = NLA_U64, },
@@ -31,6 +31,7 @@ const struct nla_policy jvpn_binding_nl_policy[JVPN_BINDING_A_VIA_DETAIL + 1] = 
 	[JVPN_BINDING_A_VIA_STATE] = { .type = NLA_U8, },
 	[JVPN_BINDING_A_VIA_REASON] = { .type = NLA_U8, },
 	[JVPN_BINDING_A_VIA_DETAIL] = { .type = NLA_U8, },
+	[JVPN_BINDING_A_CID] = NLA_POLICY_EXACT_LEN(8),
 };
 
 const struct nla_policy jvpn_candidate_nl_policy[JVPN_CANDIDATE_A_COOKIE_MS + 1] = {
@@ -48,7 +49,7 @@ const struct nla_policy jvpn_candidate_nl_policy[JVPN_CANDIDATE_A_COOKIE_MS + 1]
 	[JVPN_CANDIDATE_A_COOKIE_MS] = { .type = NLA_U64, },
 };
 
-const struct nla_policy jvpn_device_nl_policy[JVPN_DEV_A_BUILD + 1] = {
+const struct nla_policy jvpn_device_nl_policy[JVPN_DEV_A_LEASE_MS + 1] = {
 	[JVPN_DEV_A_IFNAME] = { .type = NLA_NUL_STRING, },
 	[JVPN_DEV_A_ROLE] = NLA_POLICY_MAX(NLA_U8, 2),
 	[JVPN_DEV_A_TERM] = { .type = NLA_U64, },
@@ -67,6 +68,7 @@ const struct nla_policy jvpn_device_nl_policy[JVPN_DEV_A_BUILD + 1] = {
 	[JVPN_DEV_A_RETRIES] = { .type = NLA_U64, },
 	[JVPN_DEV_A_UPCALLS] = { .type = NLA_U64, },
 	[JVPN_DEV_A_BUILD] = { .type = NLA_NUL_STRING, },
+	[JVPN_DEV_A_LEASE_MS] = { .type = NLA_U64, },
 };
 
 const struct nla_policy jvpn_drop_nl_policy[JVPN_DROP_A_COUNT + 1] = {
@@ -74,7 +76,7 @@ const struct nla_policy jvpn_drop_nl_policy[JVPN_DROP_A_COUNT + 1] = {
 	[JVPN_DROP_A_COUNT] = { .type = NLA_U64, },
 };
 
-const struct nla_policy jvpn_epoch_nl_policy[JVPN_EPOCH_A_AGE_MS + 1] = {
+const struct nla_policy jvpn_epoch_nl_policy[JVPN_EPOCH_A_LIFETIME_MS + 1] = {
 	[JVPN_EPOCH_A_SID] = NLA_POLICY_EXACT_LEN(16),
 	[JVPN_EPOCH_A_RX_CID] = NLA_POLICY_EXACT_LEN(8),
 	[JVPN_EPOCH_A_TX_CID] = NLA_POLICY_EXACT_LEN(8),
@@ -89,9 +91,10 @@ const struct nla_policy jvpn_epoch_nl_policy[JVPN_EPOCH_A_AGE_MS + 1] = {
 	[JVPN_EPOCH_A_RX_HIGHEST] = { .type = NLA_U64, },
 	[JVPN_EPOCH_A_RX_PACKETS] = { .type = NLA_U64, },
 	[JVPN_EPOCH_A_AGE_MS] = { .type = NLA_U64, },
+	[JVPN_EPOCH_A_LIFETIME_MS] = { .type = NLA_U64, },
 };
 
-const struct nla_policy jvpn_frame_nl_policy[JVPN_FRAME_A_REASON + 1] = {
+const struct nla_policy jvpn_frame_nl_policy[JVPN_FRAME_A_DATA + 1] = {
 	[JVPN_FRAME_A_SID] = NLA_POLICY_EXACT_LEN(16),
 	[JVPN_FRAME_A_TYPE] = { .type = NLA_U8, },
 	[JVPN_FRAME_A_FLAGS] = { .type = NLA_U8, },
@@ -100,6 +103,8 @@ const struct nla_policy jvpn_frame_nl_policy[JVPN_FRAME_A_REASON + 1] = {
 	[JVPN_FRAME_A_NONCE] = NLA_POLICY_EXACT_LEN(8),
 	[JVPN_FRAME_A_CID] = NLA_POLICY_EXACT_LEN(8),
 	[JVPN_FRAME_A_REASON] = { .type = NLA_U8, },
+	[JVPN_FRAME_A_NOTICE] = { .type = NLA_U8, },
+	[JVPN_FRAME_A_DATA] = { .type = NLA_BINARY, },
 };
 
 const struct nla_policy jvpn_key_nl_policy[JVPN_KEY_A_TAG_KEY + 1] = {
@@ -122,7 +127,7 @@ const struct nla_policy jvpn_prefix_nl_policy[JVPN_PREFIX_A_LEN + 1] = {
 	[JVPN_PREFIX_A_LEN] = NLA_POLICY_MAX(NLA_U8, 128),
 };
 
-const struct nla_policy jvpn_session_nl_policy[JVPN_SESSION_A_CHANGED_MS + 1] = {
+const struct nla_policy jvpn_session_nl_policy[JVPN_SESSION_A_STRICT_SOURCE + 1] = {
 	[JVPN_SESSION_A_SID] = NLA_POLICY_EXACT_LEN(16),
 	[JVPN_SESSION_A_ROLE] = NLA_POLICY_MAX(NLA_U8, 2),
 	[JVPN_SESSION_A_LABEL] = { .type = NLA_NUL_STRING, .len = 63, },
@@ -155,6 +160,9 @@ const struct nla_policy jvpn_session_nl_policy[JVPN_SESSION_A_CHANGED_MS + 1] = 
 	[JVPN_SESSION_A_LAST_TX_MS] = { .type = NLA_U64, },
 	[JVPN_SESSION_A_SWITCHES] = { .type = NLA_BINARY, },
 	[JVPN_SESSION_A_CHANGED_MS] = { .type = NLA_U64, },
+	[JVPN_SESSION_A_DEADLINE_MS] = { .type = NLA_U64, },
+	[JVPN_SESSION_A_LOST_TTL_MS] = { .type = NLA_U32, },
+	[JVPN_SESSION_A_STRICT_SOURCE] = NLA_POLICY_MAX(NLA_U8, 1),
 };
 
 /* JVPN_CMD_DEV_GET - do */

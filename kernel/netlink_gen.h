@@ -12,16 +12,16 @@
 #include <uapi/linux/jvpn.h>
 
 /* Common nested types */
-extern const struct nla_policy jvpn_binding_nl_policy[JVPN_BINDING_A_VIA_DETAIL + 1];
+extern const struct nla_policy jvpn_binding_nl_policy[JVPN_BINDING_A_CID + 1];
 extern const struct nla_policy jvpn_candidate_nl_policy[JVPN_CANDIDATE_A_COOKIE_MS + 1];
-extern const struct nla_policy jvpn_device_nl_policy[JVPN_DEV_A_BUILD + 1];
+extern const struct nla_policy jvpn_device_nl_policy[JVPN_DEV_A_LEASE_MS + 1];
 extern const struct nla_policy jvpn_drop_nl_policy[JVPN_DROP_A_COUNT + 1];
-extern const struct nla_policy jvpn_epoch_nl_policy[JVPN_EPOCH_A_AGE_MS + 1];
-extern const struct nla_policy jvpn_frame_nl_policy[JVPN_FRAME_A_REASON + 1];
+extern const struct nla_policy jvpn_epoch_nl_policy[JVPN_EPOCH_A_LIFETIME_MS + 1];
+extern const struct nla_policy jvpn_frame_nl_policy[JVPN_FRAME_A_DATA + 1];
 extern const struct nla_policy jvpn_key_nl_policy[JVPN_KEY_A_TAG_KEY + 1];
 extern const struct nla_policy jvpn_path_nl_policy[JVPN_PATH_A_TX_PACKETS + 1];
 extern const struct nla_policy jvpn_prefix_nl_policy[JVPN_PREFIX_A_LEN + 1];
-extern const struct nla_policy jvpn_session_nl_policy[JVPN_SESSION_A_CHANGED_MS + 1];
+extern const struct nla_policy jvpn_session_nl_policy[JVPN_SESSION_A_STRICT_SOURCE + 1];
 
 extern const struct nla_policy jvpn_dev_get_nl_policy[JVPN_A_IFINDEX + 1];
 

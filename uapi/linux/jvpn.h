@@ -69,6 +69,16 @@ enum jvpn_binding_op {
  * @JVPN_SIGNAL_KIND_EXHAUSTED: a key reached its packet limit
  * @JVPN_SIGNAL_KIND_DAEMON_GONE: the daemon's netlink socket closed
  * @JVPN_SIGNAL_KIND_CLOSED: the peer sent CLOSE, reason says why
+ * @JVPN_SIGNAL_KIND_REKEY_DUE: a key has passed its soft packet limit in one
+ *   direction (cid); once for each epoch
+ * @JVPN_SIGNAL_KIND_RETIRED: keys were wiped by the kernel when their time was
+ *   over (cid)
+ * @JVPN_SIGNAL_KIND_EXPIRED: the kernel has ended the session at its own
+ *   deadline, reason says which
+ * @JVPN_SIGNAL_KIND_PROBE_ACKED: a PROBE sent by frame-send with a nonce was
+ *   answered from remote
+ * @JVPN_SIGNAL_KIND_NOTICE: the peer sent NOTICE (notice, notice-seconds,
+ *   data)
  */
 enum jvpn_signal_kind {
 	JVPN_SIGNAL_KIND_PATH_DEAD,
@@ -82,6 +92,11 @@ enum jvpn_signal_kind {
 	JVPN_SIGNAL_KIND_EXHAUSTED,
 	JVPN_SIGNAL_KIND_DAEMON_GONE,
 	JVPN_SIGNAL_KIND_CLOSED,
+	JVPN_SIGNAL_KIND_REKEY_DUE,
+	JVPN_SIGNAL_KIND_RETIRED,
+	JVPN_SIGNAL_KIND_EXPIRED,
+	JVPN_SIGNAL_KIND_PROBE_ACKED,
+	JVPN_SIGNAL_KIND_NOTICE,
 };
 
 enum jvpn_attr {
@@ -119,6 +134,7 @@ enum jvpn_dev_attr {
 	JVPN_DEV_A_RETRIES,
 	JVPN_DEV_A_UPCALLS,
 	JVPN_DEV_A_BUILD,
+	JVPN_DEV_A_LEASE_MS,
 
 	__JVPN_DEV_A_MAX,
 	JVPN_DEV_A_MAX = (__JVPN_DEV_A_MAX - 1)
@@ -186,6 +202,9 @@ enum jvpn_session_attr {
 	JVPN_SESSION_A_LAST_TX_MS,
 	JVPN_SESSION_A_SWITCHES,
 	JVPN_SESSION_A_CHANGED_MS,
+	JVPN_SESSION_A_DEADLINE_MS,
+	JVPN_SESSION_A_LOST_TTL_MS,
+	JVPN_SESSION_A_STRICT_SOURCE,
 
 	__JVPN_SESSION_A_MAX,
 	JVPN_SESSION_A_MAX = (__JVPN_SESSION_A_MAX - 1)
@@ -214,6 +233,7 @@ enum jvpn_epoch_attr {
 	JVPN_EPOCH_A_RX_HIGHEST,
 	JVPN_EPOCH_A_RX_PACKETS,
 	JVPN_EPOCH_A_AGE_MS,
+	JVPN_EPOCH_A_LIFETIME_MS,
 
 	__JVPN_EPOCH_A_MAX,
 	JVPN_EPOCH_A_MAX = (__JVPN_EPOCH_A_MAX - 1)
@@ -239,6 +259,7 @@ enum jvpn_binding_attr {
 	JVPN_BINDING_A_VIA_STATE,
 	JVPN_BINDING_A_VIA_REASON,
 	JVPN_BINDING_A_VIA_DETAIL,
+	JVPN_BINDING_A_CID,
 
 	__JVPN_BINDING_A_MAX,
 	JVPN_BINDING_A_MAX = (__JVPN_BINDING_A_MAX - 1)
@@ -271,6 +292,8 @@ enum jvpn_frame_attr {
 	JVPN_FRAME_A_NONCE,
 	JVPN_FRAME_A_CID,
 	JVPN_FRAME_A_REASON,
+	JVPN_FRAME_A_NOTICE,
+	JVPN_FRAME_A_DATA,
 
 	__JVPN_FRAME_A_MAX,
 	JVPN_FRAME_A_MAX = (__JVPN_FRAME_A_MAX - 1)
@@ -289,6 +312,9 @@ enum jvpn_signal_attr {
 	JVPN_SIGNAL_A_TIME_NS,
 	JVPN_SIGNAL_A_SILENT_MS,
 	JVPN_SIGNAL_A_REASON,
+	JVPN_SIGNAL_A_NONCE,
+	JVPN_SIGNAL_A_NOTICE,
+	JVPN_SIGNAL_A_DATA,
 
 	__JVPN_SIGNAL_A_MAX,
 	JVPN_SIGNAL_A_MAX = (__JVPN_SIGNAL_A_MAX - 1)
