@@ -16,7 +16,7 @@ struct jvpn_path;
 struct jvpn_session;
 
 /* At least the highest attribute of any object. */
-#define JVPN_NL_MAX_ATTR 32
+#define JVPN_NL_MAX_ATTR 48
 
 /**
  * struct jvpn_nl_batch - a request on its way
