@@ -7,6 +7,7 @@
 
 #include "binding.h"
 #include "device.h"
+#include "epoch.h"
 #include "path.h"
 
 static void jvpn_binding_free_rcu(struct rcu_head *rcu)
@@ -124,6 +125,26 @@ static int jvpn_binding_check_steps(struct jvpn_session *session,
 	return 0;
 }
 
+/* The keys that come with the commit; they may have ended while it was on its way. */
+static int jvpn_binding_check_epoch(struct jvpn_session *session,
+				    const struct jvpn_binding_request *r,
+				    struct jvpn_verdict *v)
+{
+	const struct jvpn_epoch *epoch;
+
+	if (!r->cid)
+		return 0;
+	epoch = jvpn_epoch_lookup(session->device, r->cid);
+	if (!epoch || epoch->session != session)
+		return jvpn_refuse(v, -ENOENT, "session %*phN has no receiver id %*phN",
+				   JVPN_SID_LEN, session->sid, JVPN_CID_LEN, r->cid);
+	if (epoch->term != r->term)
+		return jvpn_refuse(v, -EINVAL,
+				   "receiver id %*phN is of term %llu, the commit of %llu",
+				   JVPN_CID_LEN, r->cid, epoch->term, r->term);
+	return 0;
+}
+
 static int jvpn_binding_check(struct jvpn_session *session,
 			      const struct jvpn_binding_request *r,
 			      struct jvpn_verdict *v)
@@ -139,7 +160,9 @@ static int jvpn_binding_check(struct jvpn_session *session,
 	if (r->op == JVPN_BINDING_OP_MOVE && session->role != JVPN_ROLE_CLIENT)
 		return jvpn_refuse(v, -EINVAL,
 				   "only a client sends ahead of its binding (op move)");
-	if (r->op == JVPN_BINDING_OP_SET && jvpn_binding_compare(session, r, v))
+	if (r->op == JVPN_BINDING_OP_SET &&
+	    (jvpn_binding_compare(session, r, v) ||
+	     jvpn_binding_check_epoch(session, r, v)))
 		return v->error;
 	return jvpn_binding_check_steps(session, r, v);
 }
@@ -163,6 +186,8 @@ static struct jvpn_binding *jvpn_binding_swap(struct jvpn_session *session,
 		binding->term = session->term;
 		binding->bver = session->bver;
 	}
+	if (r->cid)
+		jvpn_epoch_succeed(jvpn_epoch_lookup(session->device, r->cid));
 	if (r->has_via)
 		jvpn_session_take_transition(session, &r->via);
 	if (r->has_transition)

@@ -59,6 +59,7 @@ struct jvpn_binding {
  * @has_exp: @exp_bver was given
  * @has_transition: @t was given
  * @has_via: @via was given, for set
+ * @cid: receiver id of the epoch that the peer's request has made, or NULL; for set
  * @path: for set and move
  * @remote: for set and move
  * @expect_term: version that must be the current one
@@ -76,6 +77,7 @@ struct jvpn_binding_request {
 	bool has_exp;
 	bool has_transition;
 	bool has_via;
+	const u8 *cid;
 	u8 path;
 	struct jvpn_endpoint remote;
 	u64 expect_term;

@@ -5,6 +5,7 @@
 
 #include <linux/slab.h>
 
+#include "deadline.h"
 #include "device.h"
 #include "epoch.h"
 #include "netlink.h"
@@ -39,9 +40,17 @@ static void jvpn_epoch_free_rcu(struct rcu_head *rcu)
 	kfree_sensitive(epoch);
 }
 
+/* Longest frame that these keys may have to seal. */
+static u32 jvpn_epoch_frame(const struct jvpn_device *device)
+{
+	return READ_ONCE(device->dev->mtu) + sizeof(struct jvpn_data) + JVPN_TAG_LEN;
+}
+
 static int jvpn_epoch_check(struct jvpn_session *session,
 			    const struct jvpn_epoch_config *c, struct jvpn_verdict *v)
 {
+	u64 hard = jvpn_key_limits_of(c->aead, jvpn_epoch_frame(session->device)).hard;
+
 	if (c->aead != JVPN_AEAD_CHACHA20_POLY1305)
 		return jvpn_refuse(v, -EOPNOTSUPP,
 				   "aead %u is not available, only 0 (ChaCha20-Poly1305)",
@@ -52,7 +61,22 @@ static int jvpn_epoch_check(struct jvpn_session *session,
 	if (session->n_epochs >= JVPN_MAX_EPOCHS)
 		return jvpn_refuse(v, -ENOSPC, "session %*phN has %u epochs already",
 				   JVPN_SID_LEN, session->sid, session->n_epochs);
+	if (c->tx_counter > hard)
+		return jvpn_refuse(v, -ERANGE, "tx-counter %llu is above %llu",
+				   c->tx_counter, hard);
 	return 0;
+}
+
+/* Counting starts where it was told to: from a higher number no nonce repeats either. */
+static void jvpn_epoch_limit(struct jvpn_epoch *epoch, struct jvpn_session *session,
+			     const struct jvpn_epoch_config *c)
+{
+	epoch->limits = jvpn_key_limits_of(c->aead, jvpn_epoch_frame(session->device));
+	epoch->tx_limit = epoch->limits.hard;
+	epoch->tx_notice = epoch->limits.soft;
+	atomic64_set(&epoch->tx_counter, c->tx_counter);
+	epoch->born_ns = jvpn_now();
+	epoch->expires_ns = c->lifetime_ns ? epoch->born_ns + c->lifetime_ns : JVPN_NEVER;
 }
 
 static struct jvpn_epoch *jvpn_epoch_create(struct jvpn_session *session,
@@ -68,12 +92,25 @@ static struct jvpn_epoch *jvpn_epoch_create(struct jvpn_session *session,
 	memcpy(epoch->tx_key, c->tx_key, JVPN_KEY_LEN);
 	epoch->term = c->term;
 	epoch->bver = c->bver;
-	epoch->born_ns = jvpn_now();
-	epoch->serial = session->next_serial;
+	jvpn_epoch_limit(epoch, session, c);
+	epoch->serial = session->last_serial + 1;
 	spin_lock_init(&epoch->replay.lock);
 	kref_get(&session->ref);
 	epoch->session = session;
 	return epoch;
+}
+
+/* Sending on an older epoch never resumes, even when the newer one is gone. */
+static void jvpn_epoch_take_over(struct jvpn_epoch *epoch)
+{
+	struct jvpn_session *session = epoch->session;
+
+	lockdep_assert_held(&session->lock);
+	if (test_bit(JVPN_EPOCH_UNLINKED, &epoch->flags) ||
+	    epoch->serial <= session->sent_serial)
+		return;
+	session->sent_serial = epoch->serial;
+	rcu_assign_pointer(session->transmit, epoch);
 }
 
 /**
@@ -114,15 +151,32 @@ int jvpn_epoch_new(struct jvpn_session *session, const struct jvpn_epoch_config 
 	}
 	list_add_tail(&epoch->list, &session->epochs);
 	session->n_epochs++;
-	session->next_serial++;
+	session->last_serial++;
 	device->n_epochs++;
 
-	if (c->transmit) {
-		spin_lock_bh(&session->lock);
-		rcu_assign_pointer(session->transmit, epoch);
-		spin_unlock_bh(&session->lock);
-	}
+	spin_lock_bh(&session->lock);
+	if (c->transmit)
+		jvpn_epoch_take_over(epoch);
+	spin_unlock_bh(&session->lock);
+	jvpn_deadline_session_add(session);
 	return 0;
+}
+
+static void jvpn_epoch_unlink_locked(struct jvpn_epoch *epoch)
+{
+	struct jvpn_session *session = epoch->session;
+
+	lockdep_assert_held(&session->lock);
+	rhashtable_remove_fast(&session->device->epochs, &epoch->node,
+			       jvpn_epoch_params);
+	list_del(&epoch->list);
+	session->n_epochs--;
+	session->device->n_epochs--;
+	/* Whoever makes an epoch the one to send with looks under the same lock. */
+	set_bit(JVPN_EPOCH_UNLINKED, &epoch->flags);
+	if (rcu_access_pointer(session->transmit) == epoch)
+		RCU_INIT_POINTER(session->transmit, NULL);
+	call_rcu(&epoch->rcu, jvpn_epoch_free_rcu);
 }
 
 /**
@@ -137,19 +191,9 @@ void jvpn_epoch_unlink(struct jvpn_epoch *epoch)
 {
 	struct jvpn_session *session = epoch->session;
 
-	rhashtable_remove_fast(&session->device->epochs, &epoch->node,
-			       jvpn_epoch_params);
-	list_del(&epoch->list);
-	session->n_epochs--;
-	session->device->n_epochs--;
-
-	/* jvpn_epoch_confirm() looks under the same lock, so it cannot come back. */
 	spin_lock_bh(&session->lock);
-	set_bit(JVPN_EPOCH_UNLINKED, &epoch->flags);
-	if (rcu_access_pointer(session->transmit) == epoch)
-		RCU_INIT_POINTER(session->transmit, NULL);
+	jvpn_epoch_unlink_locked(epoch);
 	spin_unlock_bh(&session->lock);
-	call_rcu(&epoch->rcu, jvpn_epoch_free_rcu);
 }
 
 /**
@@ -166,19 +210,114 @@ void jvpn_epoch_unlink_all(struct jvpn_session *session)
 		jvpn_epoch_unlink(epoch);
 }
 
-/* Sending on an older epoch never resumes. */
-static void jvpn_epoch_take_over(struct jvpn_epoch *epoch)
+static void jvpn_epoch_tell(struct jvpn_epoch *epoch, u8 kind)
+{
+	struct jvpn_signal signal = {
+		.kind = kind,
+		.device = epoch->session->device,
+		.session = epoch->session,
+		.path = -1,
+		.cid = epoch->rx_cid,
+	};
+
+	jvpn_netlink_signal(&signal);
+}
+
+/* Told once. */
+static void jvpn_epoch_exhausted(struct jvpn_epoch *epoch)
+{
+	if (!test_and_set_bit(JVPN_EPOCH_EXHAUSTED, &epoch->flags))
+		jvpn_epoch_tell(epoch, JVPN_SIGNAL_KIND_EXHAUSTED);
+}
+
+static void jvpn_epoch_retire(struct jvpn_epoch *epoch)
+{
+	jvpn_epoch_tell(epoch, JVPN_SIGNAL_KIND_RETIRED);
+	jvpn_epoch_unlink_locked(epoch);
+}
+
+/**
+ * jvpn_epoch_succeed() - a commit was made with these keys
+ * @epoch: of the commit's term
+ *
+ * Keys of lower terms are another owner's or an earlier incarnation's and end here,
+ * older ones that were never confirmed belong to an answer that was lost. If none is
+ * left to send with, these are used at once; else the peer decides when.
+ *
+ * Context: jvpn_device.lock and jvpn_session.lock held.
+ */
+void jvpn_epoch_succeed(struct jvpn_epoch *epoch)
 {
 	struct jvpn_session *session = epoch->session;
-	struct jvpn_epoch *now;
+	struct jvpn_epoch *other, *next;
 
+	list_for_each_entry_safe(other, next, &session->epochs, list) {
+		if (other == epoch)
+			continue;
+		if (other->term < epoch->term ||
+		    (other->serial < epoch->serial &&
+		     !test_bit(JVPN_EPOCH_CONFIRMED, &other->flags)))
+			jvpn_epoch_retire(other);
+	}
+	if (!rcu_access_pointer(session->transmit))
+		jvpn_epoch_take_over(epoch);
+}
+
+static unsigned int jvpn_epoch_lifespans(struct jvpn_session *session,
+					 struct jvpn_lifespan *keys)
+{
+	struct jvpn_epoch *epoch;
+	unsigned int n = 0;
+
+	list_for_each_entry(epoch, &session->epochs, list)
+		keys[n++] = (struct jvpn_lifespan){
+			.born_ns = epoch->born_ns,
+			.confirmed_ns = READ_ONCE(epoch->confirmed_ns),
+			.sends = rcu_access_pointer(session->transmit) == epoch,
+		};
+	return n;
+}
+
+/* Too old to send: both limits are 0, so that the next counter is above them. */
+static void jvpn_epoch_expire(struct jvpn_epoch *epoch)
+{
+	WRITE_ONCE(epoch->tx_limit, 0);
+	WRITE_ONCE(epoch->tx_notice, 0);
+	if (rcu_access_pointer(epoch->session->transmit) == epoch)
+		jvpn_epoch_exhausted(epoch);
+}
+
+/**
+ * jvpn_epoch_look() - end the keys of a session whose time is over
+ * @session: whose
+ * @now: the time
+ *
+ * Context: process, jvpn_device.lock held.
+ * Return: when to look again, or JVPN_NEVER.
+ */
+u64 jvpn_epoch_look(struct jvpn_session *session, u64 now)
+{
+	struct jvpn_lifespan keys[JVPN_MAX_EPOCHS];
+	struct jvpn_epoch *epoch, *next;
+	u64 end_ns, due_ns = JVPN_NEVER;
+	unsigned int n, i = 0;
+
+	/* One of them may be confirmed now; it takes over after this, or is gone. */
 	spin_lock_bh(&session->lock);
-	now = rcu_dereference_protected(session->transmit,
-					lockdep_is_held(&session->lock));
-	if (!test_bit(JVPN_EPOCH_UNLINKED, &epoch->flags) &&
-	    (!now || (s32)(epoch->serial - now->serial) > 0))
-		rcu_assign_pointer(session->transmit, epoch);
+	n = jvpn_epoch_lifespans(session, keys);
+	list_for_each_entry_safe(epoch, next, &session->epochs, list) {
+		end_ns = jvpn_lifespan_end(keys, n, i++);
+		if (epoch->expires_ns <= now && epoch->tx_limit)
+			jvpn_epoch_expire(epoch);
+		if (epoch->tx_limit)
+			due_ns = min(due_ns, epoch->expires_ns);
+		if (end_ns <= now)
+			jvpn_epoch_retire(epoch);
+		else
+			due_ns = min(due_ns, end_ns);
+	}
 	spin_unlock_bh(&session->lock);
+	return due_ns;
 }
 
 /**
@@ -195,24 +334,40 @@ bool jvpn_epoch_confirm(struct jvpn_epoch *epoch)
 	if (likely(test_bit(JVPN_EPOCH_CONFIRMED, &epoch->flags)) ||
 	    test_and_set_bit(JVPN_EPOCH_CONFIRMED, &epoch->flags))
 		return false;
+	WRITE_ONCE(epoch->confirmed_ns, jvpn_now());
+	spin_lock_bh(&epoch->session->lock);
 	jvpn_epoch_take_over(epoch);
+	spin_unlock_bh(&epoch->session->lock);
 	jvpn_session_saw(epoch->session, epoch->term, epoch->bver);
+	/* The end of older ones is nearer now. */
+	jvpn_deadline_session_add(epoch->session);
 	return true;
 }
 
-/* Told once. */
-static void jvpn_epoch_exhausted(struct jvpn_epoch *epoch)
+/**
+ * jvpn_epoch_worn() - the keys are to be replaced
+ * @epoch: keys; told once
+ *
+ * Context: any, under RCU.
+ */
+void jvpn_epoch_worn(struct jvpn_epoch *epoch)
 {
-	struct jvpn_signal signal = {
-		.kind = JVPN_SIGNAL_KIND_EXHAUSTED,
-		.device = epoch->session->device,
-		.session = epoch->session,
-		.path = -1,
-		.cid = epoch->rx_cid,
-	};
+	if (!test_bit(JVPN_EPOCH_WORN, &epoch->flags) &&
+	    !test_and_set_bit(JVPN_EPOCH_WORN, &epoch->flags))
+		jvpn_epoch_tell(epoch, JVPN_SIGNAL_KIND_REKEY_DUE);
+}
 
-	if (!test_and_set_bit(JVPN_EPOCH_EXHAUSTED, &epoch->flags))
-		jvpn_netlink_signal(&signal);
+/* Beyond the soft limit, or beyond everything. */
+static bool jvpn_epoch_count_late(struct jvpn_epoch *epoch, u64 counter)
+{
+	if (counter >= READ_ONCE(epoch->tx_limit)) {
+		jvpn_epoch_exhausted(epoch);
+		return false;
+	}
+	jvpn_epoch_worn(epoch);
+	/* Of two that change the notice, jvpn_epoch_expire() wins. */
+	cmpxchg64(&epoch->tx_notice, epoch->limits.soft, epoch->limits.hard);
+	return true;
 }
 
 /**
@@ -227,10 +382,8 @@ static void jvpn_epoch_exhausted(struct jvpn_epoch *epoch)
 bool jvpn_epoch_count(struct jvpn_epoch *epoch, u64 *counter)
 {
 	*counter = atomic64_fetch_inc(&epoch->tx_counter);
-	if (likely(*counter < JVPN_COUNTER_LIMIT))
-		return true;
-	jvpn_epoch_exhausted(epoch);
-	return false;
+	return likely(*counter < READ_ONCE(epoch->tx_notice)) ||
+	       jvpn_epoch_count_late(epoch, *counter);
 }
 
 /**
@@ -242,7 +395,7 @@ bool jvpn_epoch_count(struct jvpn_epoch *epoch, u64 *counter)
  */
 bool jvpn_epoch_may_open(const struct jvpn_epoch *epoch)
 {
-	return likely(atomic64_read(&epoch->auth_failures) < JVPN_AUTH_FAIL_LIMIT);
+	return likely((u64)atomic64_read(&epoch->auth_failures) < epoch->limits.forged);
 }
 
 /**
@@ -253,6 +406,6 @@ bool jvpn_epoch_may_open(const struct jvpn_epoch *epoch)
  */
 void jvpn_epoch_forged(struct jvpn_epoch *epoch)
 {
-	if (atomic64_inc_return(&epoch->auth_failures) == JVPN_AUTH_FAIL_LIMIT)
+	if ((u64)atomic64_inc_return(&epoch->auth_failures) == epoch->limits.forged)
 		jvpn_epoch_exhausted(epoch);
 }

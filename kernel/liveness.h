@@ -9,10 +9,6 @@
 
 #include "pure.h"
 
-#define JVPN_NEVER (~0ULL)
-#define JVPN_NS_PER_US 1000ULL
-#define JVPN_NS_PER_MS 1000000ULL
-
 /* Without a sample a round trip may take this long (RFC 6298, 2.1). */
 #define JVPN_RTO_FIRST_NS (1000 * JVPN_NS_PER_MS)
 /* A longer round trip is not a sample: the path was away, or time jumped. */

@@ -207,7 +207,10 @@ static int jvpn_fill_epoch(struct sk_buff *skb, struct jvpn_epoch *epoch)
 					  jvpn_epoch_highest(epoch)) ||
 			     jvpn_put_u64(skb, JVPN_EPOCH_A_RX_PACKETS,
 					  atomic64_read(&epoch->rx_packets)) ||
-			     jvpn_put_since(skb, JVPN_EPOCH_A_AGE_MS, epoch->born_ns));
+			     jvpn_put_since(skb, JVPN_EPOCH_A_AGE_MS, epoch->born_ns) ||
+			     (epoch->expires_ns != JVPN_NEVER &&
+			      jvpn_put_ms(skb, JVPN_EPOCH_A_LIFETIME_MS,
+					  epoch->expires_ns - epoch->born_ns)));
 }
 
 static bool jvpn_step_misfits(struct sk_buff *skb, const struct jvpn_step *step)

@@ -49,6 +49,22 @@ static u64 jvpn_get_u64(struct nlattr **tb, int attr, u64 otherwise)
 	return tb[attr] ? nla_get_u64(tb[attr]) : otherwise;
 }
 
+/* Longer than anything lasts, and far from an overflow. */
+#define JVPN_DURATION_MAX_MS BIT_ULL(40)
+
+/* ms as ns, 0 if it was left out. */
+static int jvpn_get_duration(struct nlattr **tb, int attr, const char *name, u64 *ns,
+			     struct jvpn_verdict *v)
+{
+	u64 ms = jvpn_get_u64(tb, attr, 0);
+
+	if (ms > JVPN_DURATION_MAX_MS)
+		return jvpn_refuse(v, -ERANGE, "%s %llu is above %llu", name, ms,
+				   JVPN_DURATION_MAX_MS);
+	*ns = ms * NSEC_PER_MSEC;
+	return 0;
+}
+
 /**
  * struct jvpn_need - an attribute that must be there
  * @attr: its number
@@ -475,6 +491,9 @@ static int jvpn_epoch_from(struct jvpn_session *session, struct nlattr **tb,
 	c.aead = jvpn_get_u8(tb, JVPN_EPOCH_A_AEAD, JVPN_AEAD_CHACHA20_POLY1305);
 	c.term = jvpn_get_u64(tb, JVPN_EPOCH_A_TERM, 0);
 	c.bver = jvpn_get_u64(tb, JVPN_EPOCH_A_BVER, 0);
+	c.tx_counter = jvpn_get_u64(tb, JVPN_EPOCH_A_TX_COUNTER, 0);
+	if (jvpn_get_duration(tb, JVPN_EPOCH_A_LIFETIME_MS, "lifetime-ms", &c.lifetime_ns, v))
+		return v->error;
 	c.transmit = jvpn_get_u8(tb, JVPN_EPOCH_A_TRANSMIT, 0);
 	return jvpn_epoch_new(session, &c, v);
 }
@@ -568,6 +587,8 @@ static int jvpn_parse_set(struct nlattr **tb, struct jvpn_binding_request *r,
 	r->bver = nla_get_u64(tb[JVPN_BINDING_A_BVER]);
 	r->confirmed = jvpn_get_u8(tb, JVPN_BINDING_A_CONFIRMED, 1);
 	r->switched = nla_get_flag(tb[JVPN_BINDING_A_SWITCHED]);
+	if (tb[JVPN_BINDING_A_CID])
+		r->cid = nla_data(tb[JVPN_BINDING_A_CID]);
 	return 0;
 }
 

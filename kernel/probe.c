@@ -556,8 +556,7 @@ void jvpn_probe_changed(struct jvpn_session *session)
 	/* Not looked at here, but by the timer, which holds no lock. */
 	if (session->probe)
 		jvpn_liveness_wake(session->probe, jvpn_now());
-	else
-		jvpn_deadline_session_add(session);
+	jvpn_deadline_session_add(session);
 }
 
 static void jvpn_version_tell(struct jvpn_session *session, u64 term, u64 bver)

@@ -44,4 +44,9 @@ static inline const void *memchr_inv(const void *start, int c, size_t len)
 }
 #endif
 
+/* Times are CLOCK_BOOTTIME ns. */
+#define JVPN_NEVER (~0ULL)
+#define JVPN_NS_PER_US 1000ULL
+#define JVPN_NS_PER_MS 1000000ULL
+
 #endif /* JVPN_PURE_H */

@@ -175,6 +175,7 @@ static void jvpn_recv_authenticated(struct jvpn_arrival *a)
 	u64 now = jvpn_now();
 
 	atomic64_inc(&a->epoch->rx_packets);
+	jvpn_epoch_received(a->epoch, a->counter);
 	WRITE_ONCE(a->session->last_rx_ns, now);
 	/*
 	 * In BIRTH every packet is told: the daemon waits for the one that comes from

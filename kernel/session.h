@@ -52,8 +52,9 @@ struct jvpn_transition {
 };
 
 /**
- * struct jvpn_wheel_entry - a gateway session's place in the wheel of deadline.c
+ * struct jvpn_wheel_entry - a session's place in the wheel of deadline.c
  * @node: in a slot, or empty; under the wheel's lock
+ * @due_s: second of that slot; likewise
  * @unanswered_ns: first inner packet sent after the last one received, as far as
  *		   known; stored by transmit
  * @patient: its next visit is too late for a session that sends
@@ -61,6 +62,7 @@ struct jvpn_transition {
  */
 struct jvpn_wheel_entry {
 	struct hlist_node node;
+	u64 due_s;
 	u64 unanswered_ns;
 	u64 told_ns;
 	bool patient;
@@ -106,7 +108,8 @@ struct jvpn_wheel_entry {
  * @doomed: in the list of the sessions that are being removed
  * @epochs: its epochs, newest last; under jvpn_device.lock
  * @n_epochs: length of @epochs; under jvpn_device.lock
- * @next_serial: of the next epoch; under jvpn_device.lock
+ * @last_serial: of the last epoch; under jvpn_device.lock
+ * @sent_serial: of the newest epoch that was ever sent with; under @lock
  * @prefixes: inner addresses of the peer; under jvpn_device.lock
  * @ref: one by the tables, one by each epoch
  * @rcu: for the last put
@@ -152,7 +155,8 @@ struct jvpn_session {
 	struct list_head doomed;
 	struct list_head epochs;
 	unsigned int n_epochs;
-	u32 next_serial;
+	u64 last_serial;
+	u64 sent_serial;
 	struct list_head prefixes;
 	struct kref ref;
 	struct rcu_head rcu;

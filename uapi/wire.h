@@ -180,7 +180,7 @@ enum {
 };
 
 #define JVPN_COUNTER_BITS 48
-/* A key stops for good at this many packets (ChaCha20-Poly1305). */
+/* No key sends more packets than this, ChaCha20-Poly1305 exactly so many. */
 #define JVPN_COUNTER_LIMIT (1ULL << 46)
 /* What DATA adds to an inner packet, behind IPv4 and UDP. */
 #define JVPN_OVERHEAD (16 + 16 + 8 + 20)

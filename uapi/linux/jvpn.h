@@ -71,8 +71,8 @@ enum jvpn_binding_op {
  * @JVPN_SIGNAL_KIND_CLOSED: the peer sent CLOSE, reason says why
  * @JVPN_SIGNAL_KIND_REKEY_DUE: a key has passed its soft packet limit in one
  *   direction (cid); once for each epoch
- * @JVPN_SIGNAL_KIND_RETIRED: keys were wiped by the kernel when their time was
- *   over (cid)
+ * @JVPN_SIGNAL_KIND_RETIRED: keys were wiped by the kernel, their time was
+ *   over or a commit ended them (cid)
  * @JVPN_SIGNAL_KIND_EXPIRED: the kernel has ended the session at its own
  *   deadline, reason says which
  * @JVPN_SIGNAL_KIND_PROBE_ACKED: a PROBE sent by frame-send with a nonce was
