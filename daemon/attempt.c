@@ -7,6 +7,8 @@
 #include "log.h"
 #include "switch.h"
 
+enum { REKEY_TRIES = 5 };		/* datagrams; then it is tried again later */
+
 static const struct jv_policy *policy(const struct jv_client *c)
 {
 	return &c->peer->policy->policy;
@@ -19,52 +21,68 @@ static enum jv_state state(const struct jv_client *c)
 
 /* --- sending --- */
 
-static void forget_init(struct jv_client *c)
+void jv_attempt_forget(struct jv_client *c)
 {
-	for (unsigned int i = 0; i < JV_OUTSTANDING_MAX; i++)
-		jv_init_sent_wipe(&c->init[i]);
+	sodium_memzero(c->sent, sizeof(c->sent));
 }
 
 void jv_attempt_reset(struct jv_client *c)
 {
 	jv_request_init(&c->request);
-	forget_init(c);
+	jv_attempt_forget(c);
 	c->expects = false;
 	c->retry_ms = JV_NEVER;
 	c->retry_wait_ms = JV_RETRY_MS;
+}
+
+static void fresh_keypair(struct jv_keypair *e)
+{
+	uint8_t secret[32];
+
+	randombytes_buf(secret, sizeof(secret));
+	jv_keypair_from_secret(e, secret);
+	sodium_memzero(secret, sizeof(secret));
+}
+
+/* What the session's packets may be sealed with, as far as we are asked. */
+static uint8_t aead_mask(void)
+{
+	return JVPN_AEAD_BIT(JVPN_AEAD_CHACHA20_POLY1305);
 }
 
 static int build_init(struct jv_client *c, const struct jv_path *path, const struct jv_send *send,
 		      uint8_t *out)
 {
 	struct jv_init_request request = {
-		.aead_mask = JVPN_AEAD_BIT(JVPN_AEAD_CHACHA20_POLY1305),
+		.aead_mask = aead_mask(),
 		.path_id = path->id,
 		.mtu = path->mtu > UINT16_MAX ? UINT16_MAX : path->mtu,
 	};
 	struct jv_keypair e;
-	uint8_t secret[32];
 	int r;
 
-	randombytes_buf(secret, sizeof(secret));
-	jv_keypair_from_secret(&e, secret);
+	fresh_keypair(&e);
 	/* One receiver id per session, whichever of the datagrams is answered. */
-	memcpy(request.cid, c->session->epoch.rx_cid, sizeof(request.cid));
-	r = jv_init_build(&c->init[send->slot], out, c->clients->link->key, c->peer->public_key,
-			  c->peer->psk, 0, send->req_id, send->cookie, &e, &request);
-	sodium_memzero(secret, sizeof(secret));
+	memcpy(request.cid, c->cid, sizeof(request.cid));
+	r = jv_init_build(&c->sent[send->slot].init, out, c->clients->link->key,
+			  c->peer->public_key, c->peer->psk, 0, send->req_id, send->cookie, &e,
+			  &request);
 	sodium_memzero(&e, sizeof(e));
 	return r ? r : (int)sizeof(struct jvpn_init);
 }
 
+static struct jv_version expected(const struct jv_client *c)
+{
+	return c->expects ? c->expect : c->session->version;
+}
+
+/* The key of the answer is kept with the question: a rekey in between does no harm. */
 static int build_switch(struct jv_client *c, const struct jv_path *path,
 			const struct jv_send *send, uint8_t *out)
 {
-	const struct jv_epoch *epoch = &c->session->epoch;
+	const struct jv_epoch *epoch = jv_epoch_usable(c->session);
 	struct jv_switch_request request = {
-		.expect = c->expects ? c->expect : c->session->version,
-		.reason = send->reason,
-		.path_id = path->id,
+		.expect = expected(c), .reason = send->reason, .path_id = path->id,
 	};
 	uint8_t filler[72];
 
@@ -74,8 +92,54 @@ static int build_switch(struct jv_client *c, const struct jv_path *path,
 	} else {
 		jv_switch_seal(out, c->tag1_key, epoch->sw_c, 0, epoch->tx_cid, send->req_id,
 			       send->cookie, send->rseq, &request);
+		memcpy(c->sent[send->slot].sw_g, epoch->sw_g, sizeof(epoch->sw_g));
 	}
 	return sizeof(struct jvpn_switch);
+}
+
+static int build_reattach(struct jv_client *c, const struct jv_path *path,
+			  const struct jv_send *send, uint8_t *out)
+{
+	struct jv_sent *sent = &c->sent[send->slot];
+	struct jv_reattach_request request = {
+		.rseq = send->rseq,
+		.expect = expected(c),
+		.op = send->form == JV_FORM_REKEY ? JV_REATTACH_REKEY : JV_REATTACH_BIND,
+		.reason = send->reason,
+		.path_id = path->id,
+		.aead_mask = aead_mask(),
+	};
+	struct jv_keypair e;
+	uint8_t filler[104];
+	int r;
+
+	if (send->cold) {
+		randombytes_buf(filler, sizeof(filler));
+		jv_reattach_build_cold(out, c->peer->public_key, 0, c->locator, send->req_id,
+				       filler);
+		return sizeof(struct jvpn_reattach);
+	}
+	randombytes_buf(sent->cid, sizeof(sent->cid));
+	memcpy(request.cid, sent->cid, sizeof(request.cid));
+	fresh_keypair(&e);
+	r = jv_reattach_build(&sent->reattach, out, c->peer->public_key, 0, c->session->sid,
+			      c->session->rs, c->locator, send->req_id, send->cookie, &e,
+			      &request);
+	sodium_memzero(&e, sizeof(e));
+	return r ? r : (int)sizeof(struct jvpn_reattach);
+}
+
+static int build(struct jv_client *c, const struct jv_path *path, const struct jv_send *send,
+		 uint8_t *out)
+{
+	switch (send->form) {
+	case JV_FORM_INIT:
+		return build_init(c, path, send, out);
+	case JV_FORM_SWITCH:
+		return build_switch(c, path, send, out);
+	default:
+		return build_reattach(c, path, send, out);
+	}
 }
 
 /* An rseq is spent whether or not the datagram gets away. */
@@ -85,11 +149,11 @@ static void transmit(struct jv_client *c, const struct jv_send *send)
 	uint8_t out[JV_DATAGRAM_MAX];
 	int len, r;
 
-	c->sent_generation[send->slot] = path->generation;
+	sodium_memzero(&c->sent[send->slot], sizeof(c->sent[send->slot]));
+	c->sent[send->slot].generation = path->generation;
 	if (!path->usable)
 		return;
-	len = send->form == JV_FORM_INIT ? build_init(c, path, send, out)
-					 : build_switch(c, path, send, out);
+	len = build(c, path, send, out);
 	if (len < 0)
 		return;
 	r = jv_udp_send(&path->udp, out, len, jv_client_gateway(c), NULL);
@@ -102,6 +166,8 @@ static bool send_one(struct jv_client *c, uint64_t now_ms)
 	uint8_t random[JV_REQ_ID_LEN];
 	struct jv_send send;
 
+	if (!jv_epoch_usable(c->session))
+		jv_request_reattach(&c->request);
 	randombytes_buf(random, sizeof(random));
 	if (!jv_request_poll(&c->request, now_ms, random, &send))
 		return false;
@@ -116,22 +182,39 @@ void jv_attempt_init(struct jv_client *c, struct jv_path *path, uint64_t now_ms)
 	send_one(c, now_ms);
 }
 
-static void begin_switch(struct jv_client *c, uint8_t path_id, enum jv_detail reason, bool slow,
-			 uint64_t now_ms)
+void jv_attempt_begin(struct jv_client *c, enum jv_form form, uint8_t path_id,
+		      enum jv_detail reason, bool slow, uint64_t now_ms)
 {
-	jv_request_start(&c->request, JV_FORM_SWITCH, path_id, reason,
+	jv_request_start(&c->request, form, path_id, reason,
 			 slow ? NULL : jv_liveness(policy(c)),
-			 c->standby[path_id].srtt_us / 1000, false, now_ms);
+			 c->standby[path_id].srtt_us / 1000, true, now_ms);
+}
+
+static void first(struct jv_client *c, enum jv_form form, struct jv_path *path,
+		  enum jv_detail reason, bool slow, uint64_t now_ms)
+{
+	c->expects = false;
+	c->preferred = false;
+	jv_attempt_begin(c, form, path->id, reason, slow, now_ms);
+	if (send_one(c, now_ms))
+		jv_session_attempt(c->session);
 }
 
 void jv_attempt_switch(struct jv_client *c, struct jv_path *path, enum jv_detail reason,
 		       bool slow, uint64_t now_ms)
 {
-	c->expects = false;
-	c->preferred = false;
-	begin_switch(c, path->id, reason, slow, now_ms);
-	if (send_one(c, now_ms))
-		jv_session_attempt(c->session);
+	first(c, JV_FORM_SWITCH, path, reason, slow, now_ms);
+}
+
+void jv_attempt_reattach(struct jv_client *c, struct jv_path *path, enum jv_detail reason,
+			 uint64_t now_ms)
+{
+	first(c, JV_FORM_REATTACH, path, reason, false, now_ms);
+}
+
+void jv_attempt_rekey(struct jv_client *c, enum jv_detail reason, uint64_t now_ms)
+{
+	first(c, JV_FORM_REKEY, c->bound, reason, false, now_ms);
 }
 
 void jv_attempt_prefer(struct jv_client *c, struct jv_path *path, uint64_t now_ms)
@@ -147,7 +230,11 @@ void jv_attempt_stay(struct jv_client *c, uint64_t now_ms)
 {
 	if (!c->request.form || !c->bound)
 		return;
-	begin_switch(c, c->bound->id, c->request.reason, false, now_ms);
+	if (c->request.form == JV_FORM_REKEY) {
+		jv_request_stop(&c->request);	/* it never was to leave */
+		return;
+	}
+	jv_attempt_begin(c, JV_FORM_SWITCH, c->bound->id, c->request.reason, false, now_ms);
 }
 
 /* --- what the timer may still send --- */
@@ -169,10 +256,16 @@ static bool recovery_allows(struct jv_client *c, uint64_t now_ms)
  */
 static void give_up(struct jv_client *c, uint64_t now_ms)
 {
+	if (c->request.form == JV_FORM_REKEY && c->request.tries >= REKEY_TRIES) {
+		jv_request_stop(&c->request);
+		jv_wish_over(c, -ETIMEDOUT, JV_REASON_REATTACH_REJECT,
+				     "the gateway does not answer; the keys stay as they are");
+		return;
+	}
 	if (!c->bound || c->request.path_id == c->bound->id ||
 	    c->request.tries < JV_WISH_TRIES)
 		return;
-	jv_attempt_wish_over(c, -ETIMEDOUT, JV_REASON_NO_CANDIDATE,
+	jv_wish_over(c, -ETIMEDOUT, JV_REASON_NO_CANDIDATE,
 			     "no answer on that transport; the session stays where it is");
 	jv_attempt_stay(c, now_ms);
 }
@@ -191,7 +284,7 @@ static bool may_send(struct jv_client *c, uint64_t now_ms)
 		return false;
 	default:
 		give_up(c, now_ms);
-		return true;
+		return c->request.form;
 	}
 }
 
@@ -221,289 +314,4 @@ void jv_attempt_run(struct jv_client *c, uint64_t now_ms)
 			return;
 		jv_session_attempt(c->session);
 	}
-}
-
-/* --- answers --- */
-
-static bool on_retry(struct jv_client *c, const struct jv_datagram *dgram, uint64_t now_ms)
-{
-	uint8_t req_id[8], cookie[16];
-
-	if (jv_retry_open(dgram->data, dgram->len, req_id, cookie) ||
-	    !jv_request_retry(&c->request, req_id, cookie, now_ms))
-		return false;
-	jv_attempt_run(c, now_ms);
-	return true;
-}
-
-static void refuse(struct jv_client *c, enum jv_reason reason, const struct jv_datagram *dgram)
-{
-	jv_sessions_refuse(c->clients->sessions, reason, c->session, c->clients->link,
-			   &dgram->from);
-}
-
-/* What the gateway grants must make sense before keys are installed under it. */
-static bool answer_sane(const struct jv_init_answer *a)
-{
-	return a->version.term && a->version.bver == 1 &&
-	       a->aead == JVPN_AEAD_CHACHA20_POLY1305 && !a->opt.unknown_critical &&
-	       (!a->mtu || a->mtu >= 576);
-}
-
-static void init_answered(struct jv_client *c, struct jv_path *path,
-			  const struct jv_init_answer *answer, struct jv_birth *birth,
-			  uint64_t now_ms)
-{
-	forget_init(c);
-	if (answer->status != JV_STATUS_OK) {
-		jv_info("%s: %s refuses the session: %s", c->clients->link->name, c->peer->name,
-			jv_status_name(answer->status));
-		jv_client_fail(c, JV_DETAIL_HANDSHAKE_REJECT, answer->retry_after_ms, now_ms);
-	} else if (!answer_sane(answer)) {
-		jv_warn("%s: %s grants what is not acceptable", c->clients->link->name,
-			c->peer->name);
-		jv_client_fail(c, JV_DETAIL_HANDSHAKE_REJECT, 0, now_ms);
-	} else {
-		c->terms = *answer;
-		jv_client_born(c, path, birth, now_ms);
-	}
-}
-
-static bool on_init_resp(struct jv_client *c, struct jv_path *path,
-			 const struct jv_datagram *dgram, uint64_t now_ms)
-{
-	const struct jvpn_init_resp *msg = (const void *)dgram->data;
-	struct jv_init_answer answer;
-	struct jv_birth birth = { 0 };
-	enum jv_reason reason;
-	int slot;
-
-	slot = jv_request_find(&c->request, JV_FORM_INIT, msg->req_id, now_ms);
-	if (slot < 0 || state(c) != JV_STATE_BIRTH)
-		return false;
-	reason = jv_init_resp_open(&c->init[slot], dgram->data, dgram->len, &answer, &birth);
-	if (reason) {
-		refuse(c, reason, dgram);
-		return true;
-	}
-	jv_request_answered(&c->request, slot, answer.status, now_ms);
-	init_answered(c, path, &answer, &birth, now_ms);
-	jv_birth_wipe(&birth);
-	return true;
-}
-
-/* Another attempt after a refusal, not before @at_ms. */
-static void again(struct jv_client *c, uint8_t path_id, uint64_t at_ms, uint64_t now_ms)
-{
-	bool slow = c->request.rto_cap_ms > jv_liveness(policy(c))->request_cap;
-
-	begin_switch(c, path_id, c->request.reason, slow, now_ms);
-	jv_request_defer(&c->request, at_ms);
-}
-
-/*
- * Refused while something is bound. A gateway that names a newer version has followed
- * a request that we gave up and sends elsewhere: the last word is still to be said
- * (PROTOCOL.md 6.4).
- */
-static void stay_after(struct jv_client *c, bool ended, struct jv_version gateway,
-		       uint64_t at_ms, uint64_t now_ms)
-{
-	if (!ended)
-		jv_attempt_stay(c, now_ms);
-	else if (c->bound && jv_version_cmp(gateway, c->session->version) > 0)
-		again(c, c->bound->id, at_ms, now_ms);
-}
-
-static void put_off(struct jv_client *c, const struct jv_outstanding *was, bool ended,
-		    const struct jv_switch_answer *answer, uint64_t now_ms)
-{
-	char text[96];
-
-	if (state(c) == JV_STATE_RECOVERING && ended) {
-		again(c, was->path_id, now_ms + answer->retry_after_ms, now_ms);
-		return;
-	}
-	if (state(c) == JV_STATE_RECOVERING)
-		return;
-	snprintf(text, sizeof(text), "the gateway refuses the switch: %s, try again in %u ms",
-		 jv_status_name(answer->status), answer->retry_after_ms);
-	jv_attempt_wish_over(c, -EPERM, JV_REASON_RATE_LIMITED, text);
-	stay_after(c, ended, answer->version, now_ms + answer->retry_after_ms, now_ms);
-}
-
-static void mismatch(struct jv_client *c, const struct jv_outstanding *was, bool ended,
-		     const struct jv_switch_answer *answer, uint64_t now_ms)
-{
-	const struct jv_session *s = c->session;
-
-	if (!ended)
-		return;
-	if (!c->expects && answer->version.term == s->version.term &&
-	    jv_version_cmp(answer->version, s->version) >= 0) {
-		again(c, was->path_id, now_ms, now_ms);
-		c->expects = true;
-		c->expect = answer->version;
-		return;
-	}
-	c->expects = false;
-	if (state(c) == JV_STATE_RECOVERING) {
-		again(c, was->path_id, now_ms + c->request.rto_ms, now_ms);
-		return;
-	}
-	jv_attempt_wish_over(c, -EPERM, JV_REASON_STALE_STATE_VERSION,
-			     "the gateway holds another version of the binding");
-	stay_after(c, true, answer->version, now_ms + c->request.rto_ms, now_ms);
-}
-
-static void accepted(struct jv_client *c, const struct jv_outstanding *was, uint32_t generation,
-		     bool ended, const struct jv_switch_answer *answer, uint64_t now_ms)
-{
-	struct jv_path *path = &c->clients->paths.path[was->path_id];
-	struct jv_event event = {
-		.kind = JV_EVENT_REATTACH_OK,
-		.detail = c->request.reason,
-		.moves = path->generation != c->bound_generation,
-	};
-	struct jv_move move = {
-		.version = answer->version, .path = path->id, .remote = *jv_client_gateway(c),
-		.since_us = c->wish.active ? c->wish.since_us : 0,
-	};
-	enum jv_reason verdict;
-
-	if (!path->usable || path->generation != generation) {
-		if (ended && state(c) == JV_STATE_RECOVERING)
-			again(c, was->path_id, now_ms, now_ms);
-		return;
-	}
-	move.transport = path->transport->name;
-	c->expects = false;
-	c->target = path;
-	verdict = jv_session_step(c->session, &event, &move, now_ms);
-	c->target = NULL;
-	if (verdict)
-		jv_warn("%s: a switch to %s was granted, but: %s", c->clients->link->name,
-			path->dev, jv_reason_text(verdict));
-}
-
-static void tell_result(const struct jv_client *c, const struct jv_outstanding *was,
-			const struct jv_switch_answer *answer, uint64_t now_ms)
-{
-	struct jv_audit_record record;
-	const struct jv_path *path = &c->clients->paths.path[was->path_id];
-
-	jv_session_record(c->session, &record, JV_AUDIT_REATTACH_RESULT);
-	record.status = answer->status + 1;
-	record.detail = c->request.reason;
-	record.version = answer->version;
-	record.rtt_us = (now_ms - was->sent_ms) * 1000;
-	if (path->transport)
-		snprintf(record.new_transport, sizeof(record.new_transport), "%.31s",
-			 path->transport->name);
-	jv_audit_push(c->clients->env->audit, &record);
-}
-
-static void switch_answered(struct jv_client *c, int slot, const struct jv_switch_answer *answer,
-			    uint64_t now_ms)
-{
-	struct jv_outstanding was = c->request.slot[slot];
-	uint32_t generation = c->sent_generation[slot];
-	bool ended = jv_request_answered(&c->request, slot, answer->status, now_ms) ==
-		     JV_ATTEMPT_ENDED;
-
-	tell_result(c, &was, answer, now_ms);
-	switch (answer->status) {
-	case JV_STATUS_OK:
-		accepted(c, &was, generation, ended, answer, now_ms);
-		break;
-	case JV_STATUS_VERSION_MISMATCH:
-		mismatch(c, &was, ended, answer, now_ms);
-		break;
-	case JV_STATUS_POLICY:
-	case JV_STATUS_TERMINATED:
-		jv_session_event(c->session, JV_EVENT_PEER_CLOSE,
-				 answer->status == JV_STATUS_POLICY ? JV_DETAIL_POLICY
-								    : JV_DETAIL_SESSION_EXPIRED,
-				 now_ms);
-		break;
-	default:
-		put_off(c, &was, ended, answer, now_ms);
-	}
-	jv_attempt_run(c, now_ms);
-}
-
-static bool on_switch_resp(struct jv_client *c, const struct jv_datagram *dgram, uint64_t now_ms)
-{
-	const struct jvpn_switch_resp *msg = (const void *)dgram->data;
-	struct jv_switch_answer answer;
-	enum jv_reason reason;
-	int slot;
-
-	slot = jv_request_find(&c->request, JV_FORM_SWITCH, msg->req_id, now_ms);
-	if (slot < 0 || !c->session->epoch.live)
-		return false;
-	reason = jv_switch_resp_open(c->session->epoch.sw_g, msg->req_id,
-				     c->request.slot[slot].rseq, dgram->data, dgram->len, &answer);
-	/* Only what is newer than what we hold is an OK; what is not, is no answer at all. */
-	if (!reason && answer.status == JV_STATUS_OK &&
-	    !jv_request_newer(JV_FORM_SWITCH, answer.version, c->session->version))
-		reason = JV_REASON_STALE_STATE_VERSION;
-	if (reason)
-		refuse(c, reason, dgram);
-	else
-		switch_answered(c, slot, &answer, now_ms);
-	return true;
-}
-
-bool jv_attempt_datagram(struct jv_client *c, struct jv_path *path,
-			 const struct jv_datagram *dgram, uint64_t now_ms)
-{
-	bool ours = false;
-
-	if (!c->session || !jv_session_expire(c->session, now_ms))
-		return false;
-	switch (dgram->data[0]) {
-	case JVPN_T_RETRY:
-		ours = on_retry(c, dgram, now_ms);
-		break;
-	case JVPN_T_INIT_RESP:
-		ours = on_init_resp(c, path, dgram, now_ms);
-		break;
-	case JVPN_T_SWITCH_RESP:
-		ours = on_switch_resp(c, dgram, now_ms);
-		break;
-	}
-	if (c->session)
-		jv_session_rearm(c->session);
-	return ours;
-}
-
-/* --- the operator's wish --- */
-
-void jv_attempt_wish_over(struct jv_client *c, int error, enum jv_reason reason, const char *text)
-{
-	struct jv_wish wish = c->wish;
-	struct jv_command_result result = { .reason = reason };
-	struct jv_audit_record record;
-	struct jv_error err = { 0 };
-
-	if (!wish.active)
-		return;
-	c->wish = (struct jv_wish){ .until_ms = JV_NEVER };
-	if (c->session) {
-		result.version = c->session->version;
-		result.state_version = c->session->fsm.state_version;
-	}
-	if (error && c->session) {
-		jv_session_record(c->session, &record, error == -EPERM
-				  ? JV_AUDIT_TRANSPORT_SWITCH_DENIED
-				  : JV_AUDIT_TRANSPORT_SWITCH_FAILED);
-		record.reason = reason;
-		record.detail = JV_DETAIL_ADMIN;
-		jv_audit_push(c->clients->env->audit, &record);
-	}
-	if (error)
-		jv_error_set(&err, -error, "%s", text);
-	if (wish.done)
-		wish.done(wish.arg, error, &result, &err);
 }

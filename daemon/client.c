@@ -10,6 +10,9 @@
 /* INIT and its repeats take 31 s, CONFIRM as long as the gateway waits. */
 enum { BIRTH_MS = 40000 };
 
+/* A rekey that was not answered is tried again so much later. */
+enum { REKEY_AGAIN_MS = 3000 };
+
 static void begin(struct jv_client *c, uint64_t now_ms);
 
 static const struct jv_policy *policy(const struct jv_client *c)
@@ -55,7 +58,7 @@ void jv_client_figures(struct jv_client *c)
 
 /* --- BIRTH --- */
 
-static void send_confirm(struct jv_client *c)
+void jv_client_confirm(struct jv_client *c)
 {
 	struct jv_session *s = c->session;
 	struct jv_kernel_frame frame = { .type = JVPN_F_PROBE, .flags = JVPN_PROBE_CONFIRM };
@@ -87,13 +90,14 @@ static int install(struct jv_client *c, struct jv_birth *birth, struct jv_error 
 		.tx_key = birth->keys.c2g,
 		.version = c->terms.version,
 		.transmit = true,
+		.lifetime_ms = jv_key_lifetime_ms(c->terms.rekey_after_s),
 	};
 
 	memcpy(epoch.sid, birth->sid, sizeof(epoch.sid));
-	memcpy(epoch.rx_cid, s->epoch.rx_cid, sizeof(epoch.rx_cid));
+	memcpy(epoch.rx_cid, c->cid, sizeof(epoch.rx_cid));
 	memcpy(epoch.tx_cid, c->terms.cid, sizeof(epoch.tx_cid));
-	return jv_session_install(s, birth->sid, &epoch, birth->keys.sw_c, birth->keys.sw_g, &f,
-				  true, err);
+	memcpy(c->locator, c->terms.locator, sizeof(c->locator));
+	return jv_session_install(s, birth, &epoch, &f, true, err);
 }
 
 void jv_client_born(struct jv_client *c, struct jv_path *path, struct jv_birth *birth,
@@ -109,7 +113,7 @@ void jv_client_born(struct jv_client *c, struct jv_path *path, struct jv_birth *
 	c->birth_path = path->id;
 	c->confirm_ms = now_ms + JV_CONFIRM_MS;
 	c->confirm_until_ms = now_ms + JV_HALF_OPEN_MS;
-	send_confirm(c);
+	jv_client_confirm(c);
 }
 
 static void confirm_due(struct jv_client *c, uint64_t now_ms)
@@ -121,7 +125,7 @@ static void confirm_due(struct jv_client *c, uint64_t now_ms)
 		return;
 	}
 	c->confirm_ms = now_ms + JV_CONFIRM_MS;
-	send_confirm(c);
+	jv_client_confirm(c);
 }
 
 /* The gateway has shown itself under the new keys: C4. */
@@ -141,6 +145,43 @@ static void confirmed(struct jv_client *c, uint64_t now_ms)
 	c->target = NULL;
 }
 
+/* --- keys --- */
+
+void jv_client_rekey_later(struct jv_client *c, uint64_t now_ms)
+{
+	uint64_t granted_ms = c->terms.rekey_after_s * 1000ULL;
+	uint64_t after_ms = policy(c)->rekey_after;
+
+	if (granted_ms < after_ms)
+		after_ms = granted_ms;
+	/* So that many clients do not come at once: 10 % more or less. */
+	c->rekey_ms = now_ms + after_ms * 9 / 10 + randombytes_uniform(after_ms / 5 + 1);
+	c->rekey_reason = JV_DETAIL_KEY_AGE;
+}
+
+static bool rekey_waits(const struct jv_client *c)
+{
+	return !c->bound || c->request.form || !jv_epoch_usable(c->session);
+}
+
+static void rekey_due(struct jv_client *c, uint64_t now_ms)
+{
+	if (now_ms < c->rekey_ms || rekey_waits(c))
+		return;
+	c->rekey_ms = now_ms + REKEY_AGAIN_MS;
+	jv_attempt_rekey(c, c->rekey_reason, now_ms);
+}
+
+static void rekey_now(struct jv_client *c, enum jv_detail reason, uint64_t now_ms)
+{
+	uint64_t last_ms = c->session->rekeyed_ms;
+
+	/* Earlier the gateway would not answer. */
+	c->rekey_ms = last_ms ? last_ms + JV_REKEY_PAUSE_MS : now_ms;
+	c->rekey_reason = reason;
+	rekey_due(c, now_ms);
+}
+
 /* --- a transport is lost, a transport comes --- */
 
 /* C7. What must be fast happens in committed(). */
@@ -149,8 +190,12 @@ static void transport_dead(struct jv_client *c, enum jv_detail detail, uint64_t 
 	struct jv_event event = { .kind = JV_EVENT_TRANSPORT_DEAD, .detail = detail };
 	struct jv_move move = { .remote = *jv_client_gateway(c) };
 
-	c->target = detail == JV_DETAIL_RX_SILENT ? c->bound : jv_standby_best(c, c->bound, now_ms);
+	bool path_good = detail == JV_DETAIL_RX_SILENT || detail == JV_DETAIL_KEY_EXHAUSTED;
+
+	c->target = path_good ? c->bound : jv_standby_best(c, c->bound, now_ms);
 	c->bound = NULL;
+	if (c->request.form == JV_FORM_REKEY)
+		jv_request_stop(&c->request);
 	if (c->target) {
 		move.ahead = true;
 		move.path = c->target->id;
@@ -241,11 +286,19 @@ static void committed(struct jv_session *s, const struct jv_step *step, uint64_t
 	if (t->edge == JV_EDGE_T1 || t->edge == JV_EDGE_T9)
 		bound(c);
 	if (t->edge == JV_EDGE_T9)
-		send_confirm(c);
+		jv_client_confirm(c);
 	if (t->to == JV_STATE_RECOVERING && !t->bound && c->target)
 		jv_attempt_switch(c, c->target,
 				  t->detail ? t->detail : JV_DETAIL_TRANSPORT_DEAD,
 				  t->edge == JV_EDGE_T14, now_ms);
+}
+
+/* Attached by whatever request: does that do what the operator asked for? */
+static bool came_true(const struct jv_client *c)
+{
+	if (c->wish.kind == JV_WISH_REKEY)
+		return c->session->rekeyed_ms >= c->wish.since_us / 1000;
+	return c->bound_generation == c->wish.generation;
 }
 
 static void attached(struct jv_client *c, enum jv_edge edge, uint64_t now_ms)
@@ -254,6 +307,7 @@ static void attached(struct jv_client *c, enum jv_edge edge, uint64_t now_ms)
 	c->retry_ms = JV_NEVER;
 	c->retry_wait_ms = JV_RETRY_MS;
 	if (edge == JV_EDGE_T1) {
+		jv_client_rekey_later(c, now_ms);
 		c->start_wait_ms = JV_START_MS;
 		jv_tunnel_up(c);
 		jv_info("%s: session with %s attached by %s", c->clients->link->name,
@@ -262,10 +316,10 @@ static void attached(struct jv_client *c, enum jv_edge edge, uint64_t now_ms)
 	jv_standby_refresh(c, now_ms);
 	if (!c->wish.active)
 		return;
-	if (c->bound_generation == c->wish.generation)
-		jv_attempt_wish_over(c, 0, JV_REASON_NONE, "");
+	if (came_true(c))
+		jv_wish_over(c, 0, JV_REASON_NONE, "");
 	else
-		jv_attempt_wish_over(c, -ETIMEDOUT, JV_REASON_NO_CANDIDATE,
+		jv_wish_over(c, -ETIMEDOUT, JV_REASON_NO_CANDIDATE,
 				     "another transport had to be taken meanwhile");
 }
 
@@ -287,13 +341,14 @@ static void schedule(struct jv_client *c, enum jv_reason reason, uint64_t now_ms
 
 static void ended(struct jv_client *c, enum jv_reason reason, uint64_t now_ms)
 {
-	jv_attempt_wish_over(c, -EPERM, reason, "the session has ended");
+	jv_wish_over(c, -EPERM, reason, "the session has ended");
 	jv_info("%s: session with %s ended: %s", c->clients->link->name, c->peer->name,
 		jv_reason_text(reason));
 	c->session->role = NULL;
 	c->session = NULL;
 	c->bound = NULL;
 	c->confirm_ms = JV_NEVER;
+	c->rekey_ms = JV_NEVER;
 	jv_attempt_reset(c);
 	for (unsigned int i = 0; i < JVPN_PATH_MAX; i++)
 		c->standby[i].listed = false;
@@ -339,6 +394,8 @@ static uint64_t deadline(const struct jv_session *s)
 		at = c->confirm_ms;
 	if (c->retry_ms < at)
 		at = c->retry_ms;
+	if (c->rekey_ms < at && !rekey_waits(c))
+		at = c->rekey_ms;
 	if (c->wish.active && c->wish.until_ms < at)
 		at = c->wish.until_ms;
 	return at;
@@ -349,7 +406,7 @@ static void due(struct jv_session *s, uint64_t now_ms)
 	struct jv_client *c = s->role;
 
 	if (c->session && c->wish.active && now_ms >= c->wish.until_ms)
-		jv_attempt_wish_over(c, -ETIMEDOUT, JV_REASON_NO_CANDIDATE,
+		jv_wish_over(c, -ETIMEDOUT, JV_REASON_NO_CANDIDATE,
 				     "the gateway has not answered in time");
 	if (c->session)
 		confirm_due(c, now_ms);
@@ -358,6 +415,8 @@ static void due(struct jv_session *s, uint64_t now_ms)
 	jv_attempt_run(c, now_ms);
 	if (c->session)
 		learn(c, now_ms);
+	if (c->session)
+		rekey_due(c, now_ms);
 }
 
 static const struct jv_session_ops client_ops = {
@@ -449,11 +508,57 @@ static void disowned(struct jv_client *c, const struct jv_signal *signal, uint64
 		transport_dead(c, JV_DETAIL_RX_SILENT, now_ms);
 }
 
+/* C22: no key is left to send with. The path is good; new keys come by REATTACH. */
+static void keys_over(struct jv_client *c, uint64_t now_ms)
+{
+	if (!jv_epoch_usable(c->session) && c->bound)
+		transport_dead(c, JV_DETAIL_KEY_EXHAUSTED, now_ms);
+}
+
+static void key_signal(struct jv_client *c, const struct jv_signal *signal, uint64_t now_ms)
+{
+	struct jv_epoch *e = jv_epoch_find(c->session, signal->cid);
+
+	if (!e)
+		return;
+	switch (signal->kind) {
+	case JVPN_SIGNAL_KIND_CONFIRMED:
+		e->confirmed = true;
+		confirmed(c, now_ms);
+		break;
+	case JVPN_SIGNAL_KIND_REKEY_DUE:
+		if (e == jv_epoch_usable(c->session))
+			rekey_now(c, JV_DETAIL_KEY_EXHAUSTED, now_ms);
+		break;
+	case JVPN_SIGNAL_KIND_EXHAUSTED:
+		e->spent = true;
+		keys_over(c, now_ms);
+		break;
+	default:
+		jv_epoch_wipe(e);
+		keys_over(c, now_ms);
+	}
+}
+
+static void notice(struct jv_client *c, const struct jv_signal *signal, uint64_t now_ms)
+{
+	if (signal->notice == JVPN_NOTICE_REKEY_NOW)
+		rekey_now(c, JV_DETAIL_ADMIN, now_ms);
+	else if (signal->notice == JVPN_NOTICE_DRAIN && c->bound && !c->request.form)
+		jv_attempt_reattach(c, c->bound, JV_DETAIL_DRAIN, now_ms);
+}
+
 void jv_client_signal(struct jv_client *c, const struct jv_signal *signal, uint64_t now_ms)
 {
 	switch (signal->kind) {
 	case JVPN_SIGNAL_KIND_CONFIRMED:
-		confirmed(c, now_ms);
+	case JVPN_SIGNAL_KIND_REKEY_DUE:
+	case JVPN_SIGNAL_KIND_EXHAUSTED:
+	case JVPN_SIGNAL_KIND_RETIRED:
+		key_signal(c, signal, now_ms);
+		break;
+	case JVPN_SIGNAL_KIND_NOTICE:
+		notice(c, signal, now_ms);
 		break;
 	case JVPN_SIGNAL_KIND_VERSION:
 		if (!signal->version.bver) {
@@ -465,9 +570,6 @@ void jv_client_signal(struct jv_client *c, const struct jv_signal *signal, uint6
 		break;
 	case JVPN_SIGNAL_KIND_CLOSED:
 		jv_session_event(c->session, JV_EVENT_PEER_CLOSE, JV_DETAIL_PEER_CLOSED, now_ms);
-		break;
-	case JVPN_SIGNAL_KIND_EXHAUSTED:
-		jv_session_event(c->session, JV_EVENT_KEY_EXPIRED, JV_DETAIL_KEY_EXHAUSTED, now_ms);
 		break;
 	default:
 		path_signal(c, signal, now_ms);
@@ -543,7 +645,7 @@ static void path_down_for(struct jv_client *c, struct jv_path *path, uint64_t no
 		if (other)
 			try_path(c, other, now_ms);
 	} else if (c->wish.active && c->wish.generation == path->generation) {
-		jv_attempt_wish_over(c, -ENOENT, JV_REASON_NO_CANDIDATE, "the transport is gone");
+		jv_wish_over(c, -ENOENT, JV_REASON_NO_CANDIDATE, "the transport is gone");
 		jv_attempt_stay(c, now_ms);
 	}
 	if (!c->session)
@@ -573,7 +675,7 @@ static void path_datagram(void *arg, struct jv_path *path, const struct jv_datag
 	uint64_t now_ms = jv_now_ms();
 
 	for (struct jv_client *c = clients->first; c && !reason && path->usable; c = c->next)
-		if (jv_attempt_datagram(c, path, dgram, now_ms))
+		if (jv_answer_datagram(c, path, dgram, now_ms))
 			return;
 	/* Well-formed, but it answers nothing that is outstanding. */
 	jv_sessions_refuse(clients->sessions, reason ? reason : JV_REASON_NONCE_STALE, NULL,
@@ -609,7 +711,7 @@ static void begin(struct jv_client *c, uint64_t now_ms)
 		jv_timer_set(&c->start, c->start_ms);
 		return;
 	}
-	randombytes_buf(c->session->epoch.rx_cid, sizeof(c->session->epoch.rx_cid));
+	randombytes_buf(c->cid, sizeof(c->cid));
 	jv_attempt_init(c, path, now_ms);
 	jv_session_rearm(c->session);
 }
@@ -633,6 +735,7 @@ int jv_client_add(struct jv_clients *clients, struct jv_peer *peer, struct jv_er
 	c->peer = peer;
 	c->start_wait_ms = JV_START_MS;
 	c->confirm_ms = JV_NEVER;
+	c->rekey_ms = JV_NEVER;
 	jv_tag1_key(c->tag1_key, peer->public_key);
 	jv_attempt_reset(c);
 	for (last = &clients->first; *last; last = &(*last)->next)
@@ -685,59 +788,4 @@ void jv_clients_free(struct jv_clients *clients, bool gone)
 		jv_client_remove(clients->first, JV_DETAIL_LOCAL_CLOSED);
 	jv_paths_stop(&clients->paths, gone);
 	free(clients);
-}
-
-/* --- the operator --- */
-
-static const char *switch_refused(struct jv_client *c, const struct jv_path *path,
-				  uint64_t now_ms, int *error, enum jv_reason *reason)
-{
-	const struct jv_session *s = c->session;
-	uint32_t wait_ms;
-
-	*error = -EPERM;
-	*reason = JV_REASON_INVALID_STATE_FOR_REATTACH;
-	if (s->fsm.state == JV_STATE_BIRTH || jv_session_ended(s))
-		return "the session is not attached";
-	if (!s->fsm.bound)
-		return "the session has lost its transport and is recovering by itself";
-	if (c->wish.active)
-		return "another switch is under way";
-	if (c->bound == path) {
-		*error = -EINVAL;
-		return "the session uses that transport already";
-	}
-	*reason = jv_fsm_may_switch(&s->fsm, policy(c), JV_SWITCH_OPERATOR, now_ms, &wait_ms);
-	return *reason ? jv_reason_text(*reason) : NULL;
-}
-
-void jv_client_switch(struct jv_client *c, struct jv_path *path, jv_shard_done done, void *arg,
-		      uint64_t now_ms)
-{
-	struct jv_wish wish = {
-		.done = done, .arg = arg, .active = true, .generation = path->generation,
-		.since_us = jv_now_ns() / 1000, .until_ms = now_ms + JV_WISH_MS,
-	};
-	enum jv_reason reason;
-	const char *refused;
-	struct jv_wish under_way;
-	int error;
-
-	refused = switch_refused(c, path, now_ms, &error, &reason);
-	if (refused) {
-		under_way = c->wish;
-		c->wish = wish;
-		jv_attempt_wish_over(c, error, reason, refused);
-		c->wish = under_way;
-		return;
-	}
-	c->wish = wish;
-	jv_attempt_switch(c, path, JV_DETAIL_ADMIN, false, now_ms);
-	jv_session_rearm(c->session);
-}
-
-void jv_client_switch_forget(struct jv_client *c, void *arg)
-{
-	if (c->wish.active && c->wish.arg == arg)
-		c->wish.done = NULL;
 }

@@ -5,7 +5,9 @@
  * ended for a reason that permits it (PROTOCOL.md 9.1).
  *
  *   client.c    life: begin, confirm, signals, what each transition entails
- *   attempt.c   requests in flight: what is sent when and where, and the answers
+ *   attempt.c   requests in flight: what is sent when and where
+ *   answer.c    what comes back, and what follows from it
+ *   wish.c      what an operator asks for
  *   standby.c   which paths are kept warm, and which is the best
  *   tunnel.c    the inner side: addresses, MTU, routes
  *
@@ -17,6 +19,7 @@
 
 #include "handshake.h"
 #include "path.h"
+#include "reattach.h"
 #include "request.h"
 #include "session.h"
 #include "shard.h"
@@ -43,14 +46,26 @@ struct jv_standby {
 	uint64_t cookie_ms;		/* when the last cookie came, 0: none */
 };
 
-/* A switch that an operator asked for. */
+enum jv_wish_kind { JV_WISH_SWITCH, JV_WISH_REATTACH, JV_WISH_REKEY };
+
+/* What an operator asked for. */
 struct jv_wish {
+	enum jv_wish_kind kind;
 	jv_shard_done done;		/* NULL: nobody waits */
 	void *arg;
 	bool active;
 	uint32_t generation;		/* of the path */
 	uint64_t since_us;
 	uint64_t until_ms;
+};
+
+/* What opens the answer to a datagram in flight, and where it left. */
+struct jv_sent {
+	uint32_t generation;		/* of the path */
+	struct jv_init_sent init;
+	struct jv_reattach_sent reattach;
+	uint8_t cid[8];			/* REATTACH: ours, of the epoch it asks for */
+	uint8_t sw_g[32];		/* SWITCH */
 };
 
 struct jv_clients;
@@ -69,7 +84,7 @@ struct jv_client {
 	uint32_t start_wait_ms;
 
 	/* BIRTH */
-	struct jv_init_sent init[JV_OUTSTANDING_MAX];
+	uint8_t cid[8];			/* ours */
 	struct jv_init_answer terms;	/* of the gateway */
 	uint8_t birth_path;
 	uint64_t confirm_ms;		/* next CONFIRM; JV_NEVER: not waiting */
@@ -77,7 +92,7 @@ struct jv_client {
 
 	/* requests */
 	struct jv_request request;
-	uint32_t sent_generation[JV_OUTSTANDING_MAX];	/* of the path each left by */
+	struct jv_sent sent[JV_OUTSTANDING_MAX];
 	bool preferred;			/* the next datagram's path was chosen, not its turn */
 	bool expects;			/* the gateway named a version: @expect */
 	struct jv_version expect;
@@ -85,6 +100,11 @@ struct jv_client {
 	uint64_t retry_ms;		/* DEGRADED without transport; JV_NEVER: not waiting */
 	uint32_t retry_wait_ms;
 	struct jv_wish wish;
+
+	/* keys */
+	uint8_t locator[JVPN_LOCATOR_LEN];
+	uint64_t rekey_ms;		/* when the next is due; JV_NEVER: no session */
+	enum jv_detail rekey_reason;
 
 	/* paths */
 	struct jv_standby standby[JVPN_PATH_MAX];
@@ -127,27 +147,46 @@ void jv_client_figures(struct jv_client *c);
 /* Operator: switch to @path. @done is called now or later. */
 void jv_client_switch(struct jv_client *c, struct jv_path *path, jv_shard_done done, void *arg,
 		      uint64_t now_ms);
-void jv_client_switch_forget(struct jv_client *c, void *arg);
+/* Operator: new keys, or the binding as well with new keys. Likewise. */
+void jv_client_renew(struct jv_client *c, enum jv_wish_kind kind, jv_shard_done done, void *arg,
+		     uint64_t now_ms);
+void jv_client_forget(struct jv_client *c, void *arg);
 
 /* --- attempt.c --- */
 
 void jv_attempt_reset(struct jv_client *c);
 void jv_attempt_init(struct jv_client *c, struct jv_path *path, uint64_t now_ms);
-/* SWITCH to @path; @slow: the pace of a degraded session. Sends the first datagram. */
+/* Begin an attempt, or begin it anew; its first datagram is due. */
+void jv_attempt_begin(struct jv_client *c, enum jv_form form, uint8_t path_id,
+		      enum jv_detail reason, bool slow, uint64_t now_ms);
+/*
+ * The same with its first datagram sent: SWITCH to @path, or REATTACH if no key is left
+ * (@slow: the pace of a degraded session); REATTACH; REKEY where we are bound.
+ */
 void jv_attempt_switch(struct jv_client *c, struct jv_path *path, enum jv_detail reason,
 		       bool slow, uint64_t now_ms);
+void jv_attempt_reattach(struct jv_client *c, struct jv_path *path, enum jv_detail reason,
+			 uint64_t now_ms);
+void jv_attempt_rekey(struct jv_client *c, enum jv_detail reason, uint64_t now_ms);
 /* Another path has become the better one to try. */
 void jv_attempt_prefer(struct jv_client *c, struct jv_path *path, uint64_t now_ms);
 /* Stay where we are; the last word is sent there. */
 void jv_attempt_stay(struct jv_client *c, uint64_t now_ms);
 /* Send what is due. May step the session. */
 void jv_attempt_run(struct jv_client *c, uint64_t now_ms);
+/* What would open the answers. */
+void jv_attempt_forget(struct jv_client *c);
+
+/* --- answer.c --- */
+
 /* True if the datagram answers something of this client. */
-bool jv_attempt_datagram(struct jv_client *c, struct jv_path *path,
-			 const struct jv_datagram *dgram, uint64_t now_ms);
+bool jv_answer_datagram(struct jv_client *c, struct jv_path *path,
+			const struct jv_datagram *dgram, uint64_t now_ms);
+
+/* --- wish.c --- */
+
 /* The operator's wish came true or not. @reason: JV_REASON_NONE for success. */
-void jv_attempt_wish_over(struct jv_client *c, int error, enum jv_reason reason,
-			  const char *text);
+void jv_wish_over(struct jv_client *c, int error, enum jv_reason reason, const char *text);
 
 /* --- standby.c --- */
 
@@ -166,7 +205,7 @@ void jv_standby_forget(struct jv_client *c, uint8_t path_id);
 void jv_tunnel_up(struct jv_client *c);
 void jv_tunnel_down(struct jv_client *c);
 
-/* --- client.c, for attempt.c --- */
+/* --- client.c, for attempt.c and answer.c --- */
 
 /* INIT_RESP said yes: keys to the kernel, CONFIRM until the gateway shows itself. */
 void jv_client_born(struct jv_client *c, struct jv_path *path, struct jv_birth *birth,
@@ -175,5 +214,9 @@ void jv_client_born(struct jv_client *c, struct jv_path *path, struct jv_birth *
 void jv_client_fail(struct jv_client *c, enum jv_detail detail, uint32_t retry_after_ms,
 		    uint64_t now_ms);
 const union jv_addr *jv_client_gateway(const struct jv_client *c);
+/* New keys have come: when the next are due. */
+void jv_client_rekey_later(struct jv_client *c, uint64_t now_ms);
+/* A CONFIRM probe under the newest keys. */
+void jv_client_confirm(struct jv_client *c);
 
 #endif /* JV_CLIENT_H */

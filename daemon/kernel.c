@@ -84,6 +84,16 @@ static struct nlattr *find(struct nlmsghdr *nlh, int type)
 	return nlmsg_find_attr(nlh, GENL_HDRLEN, type);
 }
 
+static void get_data(struct jv_signal *signal, struct nlattr *attr)
+{
+	size_t len = attr ? nla_len(attr) : 0;
+
+	if (!len || len > sizeof(signal->data))
+		return;
+	memcpy(signal->data, nla_data(attr), len);
+	signal->data_len = len;
+}
+
 static void parse_signal(struct jv_signal *signal, struct nlmsghdr *nlh)
 {
 	struct nlattr *tb[JVPN_SIGNAL_A_MAX + 1] = { NULL };
@@ -105,6 +115,9 @@ static void parse_signal(struct jv_signal *signal, struct nlmsghdr *nlh)
 	signal->srtt_us = get_u32(tb[JVPN_SIGNAL_A_SRTT_US]);
 	signal->silent_ms = get_u32(tb[JVPN_SIGNAL_A_SILENT_MS]);
 	signal->reason = get_u8(tb[JVPN_SIGNAL_A_REASON]);
+	get_bytes(signal->nonce, sizeof(signal->nonce), tb[JVPN_SIGNAL_A_NONCE]);
+	signal->notice = get_u8(tb[JVPN_SIGNAL_A_NOTICE]);
+	get_data(signal, tb[JVPN_SIGNAL_A_DATA]);
 	signal->time_ns = get_u64(tb[JVPN_SIGNAL_A_TIME_NS]);
 }
 
@@ -680,6 +693,8 @@ int jv_kernel_epoch_new(struct jv_kernel *k, int ifindex, const struct jv_kernel
 	NLA_PUT_U64(msg, JVPN_EPOCH_A_TERM, epoch->version.term);
 	NLA_PUT_U64(msg, JVPN_EPOCH_A_BVER, epoch->version.bver);
 	NLA_PUT_U8(msg, JVPN_EPOCH_A_TRANSMIT, epoch->transmit);
+	if (epoch->lifetime_ms)
+		NLA_PUT_U64(msg, JVPN_EPOCH_A_LIFETIME_MS, epoch->lifetime_ms);
 	nla_nest_end(msg, nest);
 	return command(k, msg, err);
 nla_put_failure:
@@ -743,6 +758,8 @@ static int put_binding(struct nl_msg *msg, const struct jv_kernel_binding *b)
 		NLA_PUT_U8(msg, JVPN_BINDING_A_CONFIRMED, 1);
 		if (b->switched)
 			NLA_PUT_FLAG(msg, JVPN_BINDING_A_SWITCHED);
+		if (b->has_cid)
+			NLA_PUT(msg, JVPN_BINDING_A_CID, sizeof(b->cid), b->cid);
 	}
 	if (b->op != JVPN_BINDING_OP_CLEAR) {
 		NLA_PUT_U8(msg, JVPN_BINDING_A_PATH, b->path);
@@ -837,6 +854,10 @@ int jv_kernel_frame_send(struct jv_kernel *k, int ifindex, const struct jv_kerne
 		NLA_PUT(msg, JVPN_FRAME_A_NONCE, sizeof(frame->nonce), frame->nonce);
 	if (frame->has_cid)
 		NLA_PUT(msg, JVPN_FRAME_A_CID, sizeof(frame->cid), frame->cid);
+	if (frame->notice)
+		NLA_PUT_U8(msg, JVPN_FRAME_A_NOTICE, frame->notice);
+	if (frame->data_len)
+		NLA_PUT(msg, JVPN_FRAME_A_DATA, frame->data_len, frame->data);
 	nla_nest_end(msg, nest);
 	return command(k, msg, err);
 nla_put_failure:

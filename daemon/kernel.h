@@ -24,6 +24,8 @@
 
 struct jv_kernel;
 
+enum { JV_NOTICE_MAX = 240 };		/* bytes of options in a NOTICE */
+
 /* What the data plane noticed. Fields that a kind does not carry are zero. */
 struct jv_signal {
 	enum jvpn_signal_kind kind;
@@ -38,6 +40,10 @@ struct jv_signal {
 	uint32_t srtt_us;
 	uint32_t silent_ms;
 	uint8_t reason;			/* CLOSED: enum jv_detail, as the peer gave it */
+	uint8_t nonce[8];		/* PROBE_ACKED */
+	uint8_t notice;			/* enum jvpn_notice */
+	size_t data_len;
+	uint8_t data[JV_NOTICE_MAX];	/* its options */
 	uint64_t time_ns;		/* CLOCK_BOOTTIME */
 };
 
@@ -170,6 +176,7 @@ struct jv_kernel_epoch {
 	const uint8_t *rx_key, *tx_key;	/* 32 bytes; the request buffer is wiped after use */
 	struct jv_version version;	/* what its first packet proves */
 	bool transmit;			/* send with it at once (client) */
+	uint64_t lifetime_ms;		/* nothing is sent with older keys; 0: for ever */
 };
 
 int jv_kernel_epoch_new(struct jv_kernel *kernel, int ifindex,
@@ -189,6 +196,8 @@ struct jv_kernel_binding {
 	uint8_t path;			/* SET, MOVE */
 	union jv_addr remote;		/* SET, MOVE */
 	bool switched;			/* SET: the transport moved, remember it */
+	bool has_cid;			/* SET: the request has made this epoch (ours) */
+	uint8_t cid[JVPN_CID_LEN];
 	struct jv_kernel_transition transition;	/* in the same critical section; state 0: none */
 	struct jv_kernel_transition via;	/* SET: passed through just before; state_version is
 						 * that of transition minus one, and is not sent */
@@ -233,6 +242,9 @@ struct jv_kernel_frame {
 	uint8_t nonce[8];
 	bool has_cid;			/* that epoch's keys, else the sending one's */
 	uint8_t cid[JVPN_CID_LEN];
+	uint8_t notice;			/* NOTICE */
+	const uint8_t *data;
+	size_t data_len;
 };
 
 int jv_kernel_frame_send(struct jv_kernel *kernel, int ifindex,

@@ -509,8 +509,9 @@ static const uint64_t *version_of(const json_t *in, uint64_t *version)
 
 static json_t *reply_of(int ret, const char *what, json_t *out, const struct result *result);
 
-static void switched(void *arg, int error, const struct jv_command_result *command,
-		     const struct jv_error *err)
+/* A command on a session is over: its versions now. */
+static void commanded(void *arg, int error, const struct jv_command_result *command,
+		      const struct jv_error *err)
 {
 	struct result result = { 0 };
 	struct jv_call *call = arg;
@@ -537,8 +538,34 @@ static int run_session_switch(struct jv_call *call, const json_t *in, json_t *ou
 	(void)result;
 	call->pending = true;
 	jv_shard_session_switch(call->shard, text_of(in, "id"), text_of(in, "transport"),
-				version_of(in, &version), text_of(in, "reason"), switched, call);
+				version_of(in, &version), text_of(in, "reason"), commanded, call);
 	return 1;
+}
+
+static int renew(struct jv_call *call, const json_t *in, enum jv_renewal what)
+{
+	uint64_t version;
+
+	call->pending = true;
+	jv_shard_session_renew(call->shard, text_of(in, "id"), what, version_of(in, &version),
+			       text_of(in, "reason"), commanded, call);
+	return 1;
+}
+
+static int run_session_rekey(struct jv_call *call, const json_t *in, json_t *out,
+			     struct result *result)
+{
+	(void)out;
+	(void)result;
+	return renew(call, in, JV_RENEW_KEYS);
+}
+
+static int run_session_reattach(struct jv_call *call, const json_t *in, json_t *out,
+				struct result *result)
+{
+	(void)out;
+	(void)result;
+	return renew(call, in, JV_RENEW_BINDING);
 }
 
 static int run_session_terminate(struct jv_call *call, const json_t *in, json_t *out,
@@ -585,6 +612,12 @@ static const struct method methods[] = {
 	{ "SessionSwitch", run_session_switch, "session", false, {
 		REQUIRED("id", STRING), REQUIRED("transport", STRING),
 		OPTIONAL("if_version", INT), OPTIONAL("reason", STRING) } },
+	{ "SessionRekey", run_session_rekey, "session", false, {
+		REQUIRED("id", STRING), OPTIONAL("if_version", INT),
+		OPTIONAL("reason", STRING) } },
+	{ "SessionReattach", run_session_reattach, "session", false, {
+		REQUIRED("id", STRING), OPTIONAL("if_version", INT),
+		OPTIONAL("reason", STRING) } },
 	{ "SessionTerminate", run_session_terminate, "session", false, {
 		REQUIRED("id", STRING), OPTIONAL("if_version", INT),
 		OPTIONAL("reason", STRING) } },
@@ -752,6 +785,6 @@ void jv_method_call(struct jv_call *call, const json_t *request)
 void jv_method_forget(struct jv_call *call)
 {
 	if (call->pending)
-		jv_shard_session_switch_forget(call->shard, call);
+		jv_shard_session_forget(call->shard, call);
 	call->pending = false;
 }

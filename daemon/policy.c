@@ -80,6 +80,8 @@ const struct jv_knob jv_knobs[] = {
 	      "authentic requests of one session at once"),
 	MS("tombstone-ttl", tombstone_ttl, 60 * SECOND, SECOND, HOUR,
 	   "an ended session is remembered for this long"),
+	MS("rekey-after", rekey_after, 600 * SECOND, 10 * SECOND, DAY,
+	   "keys are replaced at this age; at one and a half times it they stop"),
 };
 
 const size_t jv_knobs_count = sizeof(jv_knobs) / sizeof(jv_knobs[0]);
@@ -352,6 +354,7 @@ static const struct {
 } order[] = {
 	{ "switch-cooldown", "recovery-window" },
 	{ "recovery-window", "transport-lost-ttl" },
+	{ "recovery-window", "rekey-after" },
 	{ "transport-lost-ttl", "session-max-lifetime" },
 };
 

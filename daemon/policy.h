@@ -50,6 +50,7 @@ struct jv_policy {
 	uint64_t reattach_rate;
 	uint64_t reattach_burst;
 	uint64_t tombstone_ttl;
+	uint64_t rekey_after;
 	uint32_t given;			/* bit i: knob i was set explicitly */
 };
 

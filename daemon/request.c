@@ -222,6 +222,22 @@ static void forget_outstanding(struct jv_request *r)
 		r->slot[i] = (struct jv_outstanding){ 0 };
 }
 
+/* New keys are there, or none will come of it: other answers to REKEY are too late. */
+static enum jv_request_end rekey_answered(struct jv_request *r, const struct jv_outstanding *answered,
+					  enum jv_status status)
+{
+	bool last = r->highest_rseq && answered->rseq >= r->highest_rseq;
+
+	if (status != JV_STATUS_OK && !(last && r->form == JV_FORM_REKEY))
+		return JV_ATTEMPT_RUNS;
+	for (int i = 0; i < JV_OUTSTANDING_MAX; i++)
+		if (r->slot[i].form == JV_FORM_REKEY)
+			r->slot[i] = (struct jv_outstanding){ 0 };
+	if (r->form == JV_FORM_REKEY)
+		jv_request_stop(r);
+	return JV_ATTEMPT_ENDED;
+}
+
 enum jv_request_end jv_request_answered(struct jv_request *r, unsigned int slot,
 					enum jv_status status, uint64_t now_ms)
 {
@@ -231,6 +247,8 @@ enum jv_request_end jv_request_answered(struct jv_request *r, unsigned int slot,
 	r->slot[slot] = (struct jv_outstanding){ 0 };
 	if (!answered.cold && (!fresh(proven, now_ms) || proven->got_ms < answered.cookie_ms))
 		hold(proven, answered.cookie, answered.cookie_ms);
+	if (answered.form == JV_FORM_REKEY)
+		return rekey_answered(r, &answered, status);
 	if (!r->form)
 		return JV_ATTEMPT_ENDED;
 	if (r->form == JV_FORM_INIT || (r->highest_rseq && answered.rseq >= r->highest_rseq)) {
@@ -246,8 +264,10 @@ enum jv_request_end jv_request_answered(struct jv_request *r, unsigned int slot,
 
 bool jv_request_newer(enum jv_form form, struct jv_version version, struct jv_version own)
 {
-	if (form == JV_FORM_SWITCH && version.term != own.term)
+	if (form != JV_FORM_REATTACH && version.term != own.term)
 		return false;
+	if (form == JV_FORM_REKEY)
+		return version.bver >= own.bver;
 	return jv_version_cmp(version, own) > 0;
 }
 
@@ -255,6 +275,12 @@ void jv_request_defer(struct jv_request *r, uint64_t at_ms)
 {
 	if (r->form)
 		r->send_ms = at_ms;
+}
+
+void jv_request_reattach(struct jv_request *r)
+{
+	if (r->form == JV_FORM_SWITCH)
+		r->form = JV_FORM_REATTACH;
 }
 
 void jv_request_stop(struct jv_request *r)

@@ -22,7 +22,8 @@ enum {
 	JV_ANSWER_LIFE_MS = 5000,	/* an answer is waited for this long */
 };
 
-enum jv_form { JV_FORM_NONE, JV_FORM_INIT, JV_FORM_SWITCH, JV_FORM_REATTACH };
+/* REATTACH is op=BIND, REKEY the same message with op=REKEY. */
+enum jv_form { JV_FORM_NONE, JV_FORM_INIT, JV_FORM_SWITCH, JV_FORM_REATTACH, JV_FORM_REKEY };
 
 /* A datagram that was sent and may still be answered. */
 struct jv_outstanding {
@@ -100,8 +101,8 @@ void jv_request_cookie(struct jv_request *r, uint8_t path_id, const uint8_t cook
 void jv_request_path_gone(struct jv_request *r, uint8_t path_id);
 
 /*
- * Begin an attempt, due at once. @form is INIT or SWITCH (or REATTACH, if the
- * epoch is unusable). A running attempt is replaced, its datagrams stay
+ * Begin an attempt, due at once. @form is INIT, SWITCH, REATTACH (if the epoch is
+ * unusable) or REKEY. A running attempt is replaced, its datagrams stay
  * outstanding. @figures NULL: the slow retry of a degraded session without
  * transport. @srtt_ms is of that path, 0 if unknown. @can_reattach: a SWITCH that
  * stays unanswered is followed by a REATTACH.
@@ -139,7 +140,8 @@ int jv_request_find(const struct jv_request *r, enum jv_form form, const uint8_t
 /*
  * The answer of @slot was opened and is authentic. Frees the slot and proves its
  * cookie. If it answers the highest rseq (INIT: any), the attempt ended and every
- * slot is free. Else the timer of the highest runs on, after an OK on that path.
+ * slot is free. Else the timer of the highest runs on, after an OK on that path. A
+ * REKEY moves nothing, so it needs no last word: any OK ends it.
  */
 enum jv_request_end jv_request_answered(struct jv_request *r, unsigned int slot,
 					enum jv_status status, uint64_t now_ms);
@@ -149,6 +151,9 @@ bool jv_request_newer(enum jv_form form, struct jv_version version, struct jv_ve
 
 /* Send again at @at_ms instead (retry_after, VERSION_MISMATCH: now). */
 void jv_request_defer(struct jv_request *r, uint64_t at_ms);
+
+/* There is no key left for a SWITCH: the attempt goes on by REATTACH. */
+void jv_request_reattach(struct jv_request *r);
 
 /* End the attempt; outstanding datagrams may still be answered. */
 void jv_request_stop(struct jv_request *r);

@@ -86,7 +86,7 @@ void jv_session_free(struct jv_session *s)
 
 	leave_tombs(s);
 	jv_table_del(&all->by_sid, &s->by_sid);
-	jv_table_del(&all->by_cid, &s->by_cid);
+	jv_epoch_wipe_all(s);
 	jv_table_del(&all->by_init, &s->by_init);
 	jv_timer_del(&s->timer);
 	*s->prev = s->next;
@@ -108,11 +108,9 @@ void jv_session_rearm(struct jv_session *s)
 	jv_timer_set(&s->timer, role < at ? role : at);
 }
 
-static int install_kernel(struct jv_session *s, const struct jv_kernel_epoch *epoch,
-			  const struct jv_kernel_figures *figures, bool prefixes,
-			  struct jv_error *err)
+static int install_kernel(struct jv_session *s, const struct jv_kernel_figures *figures,
+			  bool prefixes, struct jv_error *err)
 {
-	struct jv_kernel *kernel = s->all->env->kernel;
 	struct jv_kernel_session new = {
 		.role = s->fsm.role == JV_CLIENT ? JVPN_ROLE_CLIENT : JVPN_ROLE_GATEWAY,
 		.label = s->peer->name,
@@ -121,43 +119,36 @@ static int install_kernel(struct jv_session *s, const struct jv_kernel_epoch *ep
 		.prefix = s->peer->prefix,
 		.figures = *figures,
 	};
-	int r;
 
-	memcpy(new.sid, epoch->sid, sizeof(new.sid));
-	r = jv_kernel_session_new(kernel, s->link->ifindex, &new, err);
-	if (r)
-		return r;
-	r = jv_kernel_epoch_new(kernel, s->link->ifindex, epoch, err);
-	if (r)
-		jv_kernel_session_del(kernel, s->link->ifindex, new.sid, NULL);
-	return r;
+	memcpy(new.sid, s->sid, sizeof(new.sid));
+	return jv_kernel_session_new(s->all->env->kernel, s->link->ifindex, &new, err);
 }
 
-int jv_session_install(struct jv_session *s, const uint8_t sid[JVPN_SID_LEN],
-		       const struct jv_kernel_epoch *epoch, const uint8_t sw_c[32],
-		       const uint8_t sw_g[32], const struct jv_kernel_figures *figures,
-		       bool prefixes, struct jv_error *err)
+int jv_session_install(struct jv_session *s, const struct jv_birth *birth,
+		       const struct jv_kernel_epoch *epoch,
+		       const struct jv_kernel_figures *figures, bool prefixes,
+		       struct jv_error *err)
 {
 	struct jv_sessions *all = s->all;
 	struct jv_audit_record record;
 	int r;
 
-	if (jv_table_find(&all->by_sid, sid) || jv_table_find(&all->by_cid, epoch->rx_cid))
+	if (jv_table_find(&all->by_sid, birth->sid))
 		return jv_error_set(err, EEXIST, "a session with this id exists already");
-	r = install_kernel(s, epoch, figures, prefixes, err);
+	memcpy(s->sid, birth->sid, sizeof(s->sid));
+	r = install_kernel(s, figures, prefixes, err);
 	if (r)
 		return r;
-	memcpy(s->sid, sid, sizeof(s->sid));
+	r = jv_epoch_add(s, epoch, &birth->keys, err);
+	if (r) {
+		jv_kernel_session_del(all->env->kernel, s->link->ifindex, s->sid, NULL);
+		return r;
+	}
+	memcpy(s->rs, birth->rs, sizeof(s->rs));
 	s->has_sid = true;
 	s->in_kernel = true;
 	s->version = (struct jv_version){ epoch->version.term, 0 };
-	s->epoch = (struct jv_epoch){ .live = true, .version = epoch->version };
-	memcpy(s->epoch.rx_cid, epoch->rx_cid, sizeof(s->epoch.rx_cid));
-	memcpy(s->epoch.tx_cid, epoch->tx_cid, sizeof(s->epoch.tx_cid));
-	memcpy(s->epoch.sw_c, sw_c, sizeof(s->epoch.sw_c));
-	memcpy(s->epoch.sw_g, sw_g, sizeof(s->epoch.sw_g));
 	jv_table_add(&all->by_sid, &s->by_sid, s->sid);
-	jv_table_add(&all->by_cid, &s->by_cid, s->epoch.rx_cid);
 	jv_session_record(s, &record, JV_AUDIT_SESSION_CREATED);
 	jv_audit_push(all->env->audit, &record);
 	return 0;
@@ -304,6 +295,9 @@ static struct jv_kernel_binding change_set(const struct jv_session *s,
 	b.path = move->path;
 	b.remote = move->remote;
 	b.switched = switched;
+	b.has_cid = move->cid;
+	if (move->cid)
+		memcpy(b.cid, move->cid, sizeof(b.cid));
 	return b;
 }
 
@@ -376,6 +370,8 @@ static void adopt(struct jv_session *s, const struct jv_step *step, const struct
 	s->all->transitions += step->count;
 	s->fsm = step->next;
 	if (binds(last)) {
+		if (move->version.term > s->version.term)
+			jv_epoch_wipe_below(s, move->version.term);
 		s->version = move->version;
 		s->path = move->path;
 		s->remote = move->remote;
@@ -392,9 +388,8 @@ static void adopt(struct jv_session *s, const struct jv_step *step, const struct
 /* Nothing is left but the tombstone. */
 static void bury(struct jv_session *s, uint64_t now_ms)
 {
-	sodium_memzero(s->epoch.sw_c, sizeof(s->epoch.sw_c));
-	sodium_memzero(s->epoch.sw_g, sizeof(s->epoch.sw_g));
-	s->epoch.live = false;
+	jv_epoch_wipe_all(s);
+	sodium_memzero(s->rs, sizeof(s->rs));
 	jv_table_del(&s->all->by_init, &s->by_init);
 	if (s->in_kernel)
 		jv_kernel_session_del(s->all->env->kernel, s->link->ifindex, s->sid, NULL);

@@ -8,20 +8,13 @@
 #ifndef JV_SESSION_H
 #define JV_SESSION_H
 
+#include "epoch.h"
 #include "fsm.h"
+#include "handshake.h"
 #include "kernel.h"
 #include "limiter.h"
 #include "node.h"
 #include "sessions.h"
-
-/* The keys that stay here (PROTOCOL.md 4): traffic keys are the kernel's alone. */
-struct jv_epoch {
-	bool live;
-	uint8_t rx_cid[8];		/* ours */
-	uint8_t tx_cid[8];		/* the peer's */
-	uint8_t sw_c[32], sw_g[32];
-	struct jv_version version;	/* it was made in this term */
-};
 
 struct jv_session_ops {
 	/*
@@ -49,12 +42,17 @@ struct jv_session {
 	bool has_sid;
 	bool in_kernel;
 	uint8_t sid[JVPN_SID_LEN];
-	struct jv_entry by_sid, by_cid, by_init;
+	struct jv_entry by_sid, by_init;
 	struct jv_timer timer;
 
 	struct jv_fsm fsm;
 	struct jv_version version;	/* of the binding; bver 0: none yet */
-	struct jv_epoch epoch;
+	struct jv_epoch epoch[JV_EPOCHS];
+	uint64_t epochs_made;
+	uint8_t rs[32];			/* reattach secret, for the session's life */
+	uint64_t rekeyed_ms;		/* when the last new keys came; 0: never. A gateway counts
+					 * those that were confirmed
+					 */
 
 	/* the binding, or the last one */
 	uint8_t path;
@@ -67,15 +65,20 @@ struct jv_session {
 	uint64_t last_rseq;
 	uint64_t bver_c;		/* a lower bound of the kernel's */
 	struct jv_bucket rate;		/* reattach-rate: after the proof only */
+	struct jv_bucket rejects;	/* refusals that cost a Diffie-Hellman */
+	uint32_t rekey_after_s;		/* as granted */
 	uint8_t init_e[32];
 	struct in_addr local;		/* the address of ours that the client speaks to */
 };
+
+enum { JV_REKEY_PAUSE_MS = 5000 };	/* between two rekeys that were confirmed */
 
 /* What a step does to the transmit pointer. */
 struct jv_move {
 	struct jv_version version;	/* T1, T9: the new one */
 	bool has_exp_bver;		/* gateway: what the request named */
 	uint64_t exp_bver;
+	const uint8_t *cid;		/* ours, of the epoch that goes with it; NULL: none */
 	uint8_t path;
 	union jv_addr remote;
 	const char *transport;		/* client: name of the path */
@@ -95,10 +98,10 @@ struct jv_session *jv_session_new(struct jv_sessions *all, const struct jv_sessi
  * of the caller's. @prefixes: give it the peer's inner addresses at once. 0, or
  * -errno with the kernel's sentence; it is then as before.
  */
-int jv_session_install(struct jv_session *s, const uint8_t sid[JVPN_SID_LEN],
-		       const struct jv_kernel_epoch *epoch, const uint8_t sw_c[32],
-		       const uint8_t sw_g[32], const struct jv_kernel_figures *figures,
-		       bool prefixes, struct jv_error *err);
+int jv_session_install(struct jv_session *s, const struct jv_birth *birth,
+		       const struct jv_kernel_epoch *epoch,
+		       const struct jv_kernel_figures *figures, bool prefixes,
+		       struct jv_error *err);
 
 /*
  * One event. Returns JV_REASON_NONE if it took effect, else why not: the state

@@ -31,11 +31,11 @@ struct jv_session *jv_sessions_by_sid(const struct jv_sessions *all, const uint8
 	return e ? jv_container(e, struct jv_session, by_sid) : NULL;
 }
 
-struct jv_session *jv_sessions_by_cid(const struct jv_sessions *all, const uint8_t cid[8])
+struct jv_epoch *jv_sessions_by_cid(const struct jv_sessions *all, const uint8_t cid[8])
 {
 	struct jv_entry *e = jv_table_find(&all->by_cid, cid);
 
-	return e ? jv_container(e, struct jv_session, by_cid) : NULL;
+	return e ? jv_container(e, struct jv_epoch, by_cid) : NULL;
 }
 
 struct jv_session *jv_sessions_by_init(const struct jv_sessions *all, const uint8_t e[32])

@@ -21,6 +21,7 @@ enum {
 	JV_TOMBSTONES_MAX = 1024,
 };
 
+struct jv_epoch;
 struct jv_session;
 struct jv_link;
 
@@ -28,7 +29,7 @@ struct jv_sessions {
 	struct jv_env *env;
 	struct jv_session *first;	/* all of them, newest first */
 	struct jv_table by_sid;
-	struct jv_table by_cid;
+	struct jv_table by_cid;		/* epochs */
 	struct jv_table by_init;	/* half-open ones, by their ephemeral key */
 	struct jv_session *tomb_oldest, *tomb_newest;
 	uint32_t tombs;
@@ -42,7 +43,7 @@ int jv_sessions_init(struct jv_sessions *all, struct jv_env *env);
 void jv_sessions_free(struct jv_sessions *all);
 
 struct jv_session *jv_sessions_by_sid(const struct jv_sessions *all, const uint8_t sid[16]);
-struct jv_session *jv_sessions_by_cid(const struct jv_sessions *all, const uint8_t cid[8]);
+struct jv_epoch *jv_sessions_by_cid(const struct jv_sessions *all, const uint8_t cid[8]);
 struct jv_session *jv_sessions_by_init(const struct jv_sessions *all, const uint8_t e[32]);
 
 /*

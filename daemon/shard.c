@@ -487,13 +487,51 @@ void jv_shard_session_switch(struct jv_shard *shard, const char *id, const char 
 	done(arg, -err.code, &result, &err);
 }
 
-void jv_shard_session_switch_forget(struct jv_shard *shard, void *arg)
+/* NOTICE to the client: it decides. */
+static int hint(const struct jv_session *s, enum jv_renewal what, struct jv_error *err)
+{
+	struct jv_kernel_frame frame = {
+		.type = JVPN_F_NOTICE,
+		.notice = what == JV_RENEW_KEYS ? JVPN_NOTICE_REKEY_NOW : JVPN_NOTICE_DRAIN,
+	};
+
+	if (!s->fsm.bound)
+		return jv_error_set(err, EPERM, "the session has no transport: its client "
+				    "comes back by itself");
+	memcpy(frame.sid, s->sid, sizeof(frame.sid));
+	return jv_kernel_frame_send(s->all->env->kernel, s->link->ifindex, &frame, err);
+}
+
+void jv_shard_session_renew(struct jv_shard *shard, const char *id, enum jv_renewal what,
+			    const uint64_t *if_version, const char *reason,
+			    jv_shard_done done, void *arg)
+{
+	struct jv_command_result result = { .reason = JV_REASON_INVALID_STATE_FOR_REATTACH };
+	struct jv_error err = { 0 };
+	struct jv_session *s = find(shard, id, &err);
+
+	if (!s || check_version(s, if_version, &result, &err)) {
+		done(arg, -err.code, &result, &err);
+		return;
+	}
+	if (reason)
+		jv_info("%s: operator renews %s of %s: %s", s->link->name,
+			what == JV_RENEW_KEYS ? "the keys" : "the binding", s->peer->name, reason);
+	if (s->fsm.role == JV_CLIENT) {
+		jv_client_renew(s->role, what == JV_RENEW_KEYS ? JV_WISH_REKEY : JV_WISH_REATTACH,
+				done, arg, jv_now_ms());
+		return;
+	}
+	done(arg, hint(s, what, &err), &result, &err);
+}
+
+void jv_shard_session_forget(struct jv_shard *shard, void *arg)
 {
 	struct jv_session *s;
 
 	for (s = shard->sessions.first; s; s = s->next)
 		if (s->fsm.role == JV_CLIENT && s->role)
-			jv_client_switch_forget(s->role, arg);
+			jv_client_forget(s->role, arg);
 }
 
 int jv_shard_session_terminate(struct jv_shard *shard, const char *id,

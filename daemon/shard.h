@@ -101,8 +101,18 @@ typedef void (*jv_shard_done)(void *arg, int error, const struct jv_command_resu
 void jv_shard_session_switch(struct jv_shard *shard, const char *id, const char *transport,
 			     const uint64_t *if_version, const char *reason,
 			     jv_shard_done done, void *arg);
-/* The caller of a pending switch went away: @done is not called any more. */
-void jv_shard_session_switch_forget(struct jv_shard *shard, void *arg);
+
+/*
+ * Likewise: new keys for the session, or the binding once more with new keys. A gateway
+ * cannot begin that: it gives its client the hint and is done.
+ */
+enum jv_renewal { JV_RENEW_KEYS, JV_RENEW_BINDING };
+void jv_shard_session_renew(struct jv_shard *shard, const char *id, enum jv_renewal what,
+			    const uint64_t *if_version, const char *reason,
+			    jv_shard_done done, void *arg);
+
+/* The caller of a pending command went away: @done is not called any more. */
+void jv_shard_session_forget(struct jv_shard *shard, void *arg);
 
 /* As above, but done when it returns. */
 int jv_shard_session_terminate(struct jv_shard *shard, const char *id,

@@ -199,6 +199,12 @@ enum {
 	JVPN_PROBE_CONFIRM   = 0x04,	/* proves that its version was seen */
 };
 
+enum jvpn_notice {
+	JVPN_NOTICE_DRAIN     = 1,	/* reattach, to the addresses listed */
+	JVPN_NOTICE_REKEY_NOW = 2,
+	JVPN_NOTICE_ADDRESSES = 3,	/* others of the gateway */
+};
+
 struct jvpn_probe {
 	__u8	type, flags, path_id, zero;
 	__le32	time_us;

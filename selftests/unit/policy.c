@@ -23,7 +23,7 @@ TEST(defaults)
 		{ "max-switches", "8" }, { "switch-window", "1m" }, { "switch-cooldown", "1500ms" },
 		{ "switch-improvement", "10%" }, { "max-candidates", "4" },
 		{ "candidate-ttl", "15s" }, { "reattach-rate", "2/s" }, { "reattach-burst", "5" },
-		{ "tombstone-ttl", "1m" },
+		{ "tombstone-ttl", "1m" }, { "rekey-after", "10m" },
 	};
 	struct jv_policy p;
 	char buf[32], err[256];

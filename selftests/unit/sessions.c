@@ -113,7 +113,8 @@ TEST_F(pair, sends_the_next_request_on_another_path)
 	world_uplink_set(0, false);
 	EXPECT_TRUE(world_until(world_agreed, 90));
 	EXPECT_EQ(2, world_client_uplink());
-	EXPECT_EQ(2, world.sent[JVPN_T_SWITCH]);
+	EXPECT_EQ(1, world.sent[JVPN_T_SWITCH]);
+	EXPECT_EQ(1, world.sent[JVPN_T_REATTACH]);
 }
 
 TEST_F(pair, gets_a_cookie_for_a_path_that_is_cold)
@@ -172,12 +173,12 @@ TEST_F(pair, does_what_an_operator_says_once_per_cooldown)
 
 static bool lose_requests(uint8_t type, bool up, unsigned int uplink)
 {
-	return type != JVPN_T_SWITCH || !up;
+	return (type != JVPN_T_SWITCH && type != JVPN_T_REATTACH) || !up;
 }
 
 static bool lose_answers(uint8_t type, bool up, unsigned int uplink)
 {
-	return type != JVPN_T_SWITCH_RESP || up;
+	return (type != JVPN_T_SWITCH_RESP && type != JVPN_T_REATTACH_RESP) || up;
 }
 
 TEST_F(pair, stays_where_it_is_if_a_wanted_switch_is_not_answered)
@@ -247,12 +248,174 @@ TEST_F(pair, ends_when_the_gateway_ends_it_and_comes_back)
 	EXPECT_TRUE(world_until(world_agreed, 5000));
 }
 
+static bool lose_switches(uint8_t type, bool up, unsigned int uplink)
+{
+	return type != JVPN_T_SWITCH;
+}
+
+TEST_F(pair, asks_for_new_keys_if_a_switch_is_not_answered)
+{
+	world.filter = lose_switches;
+	world_uplink_set(0, false);
+	EXPECT_TRUE(world_until(world_agreed, 150));
+	EXPECT_EQ(2, world_bver());
+	EXPECT_EQ(1, world.sent[JVPN_T_SWITCH]);
+	EXPECT_EQ(1, world.sent[JVPN_T_REATTACH]);
+	EXPECT_EQ(2, world_epochs(&world.client));
+	world_run(5000);
+	EXPECT_EQ(1, world_epochs(&world.client));
+	EXPECT_EQ(1, world_epochs(&world.gateway));
+	world.filter = NULL;
+	world_run(2000);
+	EXPECT_EQ(0, world_switch(1));
+	EXPECT_EQ(2, world.sent[JVPN_T_SWITCH]);
+	EXPECT_EQ(0, world.keyless);
+}
+
+TEST_F(pair, replaces_its_keys_in_time_and_loses_nothing)
+{
+	world_run(660000);
+	EXPECT_EQ(1, world.client.rotations);
+	EXPECT_EQ(1, world.gateway.rotations);
+	EXPECT_EQ(1, world.sent[JVPN_T_REATTACH]);
+	EXPECT_EQ(1, world_bver());
+	world_run(3000000);
+	EXPECT_GE(world.client.rotations, 5);
+	EXPECT_LE(world.client.rotations, 6);
+	EXPECT_EQ(1, world_bver());
+	EXPECT_EQ(1, world_epochs(&world.client));
+	EXPECT_EQ(0, world.keyless);
+	EXPECT_EQ(0, world.sent[JVPN_T_SWITCH]);
+	EXPECT_EQ(2, world.client.transitions + world.gateway.transitions);
+	world_uplink_set(0, false);
+	EXPECT_TRUE(world_until(world_agreed, 25));
+}
+
+static unsigned int answers_lost;
+
+static bool lose_some_answers(uint8_t type, bool up, unsigned int uplink)
+{
+	return type != JVPN_T_REATTACH_RESP || !answers_lost || !answers_lost--;
+}
+
+TEST_F(pair, repeats_a_rekey_whose_answer_is_lost)
+{
+	world.filter = lose_some_answers;
+	answers_lost = 3;
+	EXPECT_EQ(0, world_rekey());
+	EXPECT_EQ(4, world.sent[JVPN_T_REATTACH]);
+	EXPECT_EQ(1, world_bver());
+	EXPECT_EQ(-EPERM, world_rekey());
+	world_run(20000);
+	EXPECT_EQ(1, world_epochs(&world.gateway));
+	EXPECT_EQ(1, world_epochs(&world.client));
+	EXPECT_EQ(0, world_rekey());
+	EXPECT_EQ(0, world.keyless);
+}
+
+static bool lose_reattaches(uint8_t type, bool up, unsigned int uplink)
+{
+	return type != JVPN_T_REATTACH;
+}
+
+TEST_F(pair, says_so_if_a_rekey_is_not_answered)
+{
+	world.filter = lose_reattaches;
+	EXPECT_EQ(-ETIMEDOUT, world_rekey());
+	EXPECT_TRUE(world_agreed());
+	EXPECT_EQ(1, world_bver());
+	EXPECT_EQ(0, world.sent[JVPN_T_SWITCH]);
+}
+
+TEST_F(pair, stops_at_the_end_of_its_keys_and_gets_new_ones)
+{
+	world.filter = lose_reattaches;
+	ASSERT_TRUE(world_until(client_recovering, 910000));
+	world.filter = NULL;
+	EXPECT_TRUE(world_until(world_agreed, 3000));
+	EXPECT_EQ(0, world.client.deaths);
+}
+
+TEST_F(pair, binds_once_more_with_new_keys_on_command)
+{
+	EXPECT_EQ(0, world_reattach());
+	EXPECT_EQ(2, world_bver());
+	EXPECT_EQ(0, world_client_uplink());
+	EXPECT_EQ(1, world.sent[JVPN_T_REATTACH]);
+	EXPECT_TRUE(world_agreed());
+	EXPECT_EQ(0, world_switch(1));
+}
+
+/* Another incarnation of the gateway that holds the sessions of the last one. */
+TEST_F(pair, comes_over_into_a_higher_term_by_a_rekey)
+{
+	world.gateway.env.term++;
+	EXPECT_EQ(0, world_rekey());
+	EXPECT_EQ(1, world_bver());
+	EXPECT_EQ(2, world.sent[JVPN_T_REATTACH]);
+	EXPECT_TRUE(world_agreed());
+	EXPECT_EQ(1, world_epochs(&world.gateway));
+	EXPECT_EQ(1, world_epochs(&world.client));
+	EXPECT_EQ(0, world_switch(1));
+}
+
+TEST_F(pair, comes_over_into_a_higher_term_after_a_death)
+{
+	world.gateway.env.term++;
+	world_uplink_set(0, false);
+	EXPECT_TRUE(world_until(world_agreed, 150));
+	EXPECT_EQ(1, world_bver());
+	EXPECT_EQ(1, world.sent[JVPN_T_SWITCH]);
+	EXPECT_EQ(0, world.client.deaths);
+}
+
+static void end_unheard(void)
+{
+	struct jv_command_result result;
+	struct jv_error err;
+	uint8_t sid[16];
+	char hex[33];
+
+	for (unsigned int i = 0; i < WORLD_UPLINKS; i++)
+		world.uplink[i].dark = true;
+	world_sid(sid);
+	jv_shard_session_terminate(world.gateway.shard, jv_hex(sid, 16, hex), NULL, NULL, &result,
+				   &err);
+}
+
+static void light(void)
+{
+	for (unsigned int i = 0; i < WORLD_UPLINKS; i++)
+		world.uplink[i].dark = false;
+}
+
+TEST_F(pair, is_told_that_its_session_has_ended)
+{
+	end_unheard();
+	world_run(20000);
+	light();
+	ASSERT_TRUE(world_until(client_ended, 11000));
+	EXPECT_EQ(JV_REASON_PEER_TERMINATED, world.client.last_reason);
+	EXPECT_EQ(1, world.sent[JVPN_T_DENY]);
+}
+
+TEST_F(pair, is_told_that_its_session_is_unknown)
+{
+	end_unheard();
+	world_run(70000);
+	light();
+	ASSERT_TRUE(world_until(client_ended, 11000));
+	EXPECT_EQ(JV_REASON_PEER_TERMINATED, world.client.last_reason);
+	EXPECT_EQ(1, world.sent[JVPN_T_DENY]);
+	EXPECT_TRUE(world_until(world_agreed, 10000));
+}
+
 /* One thing that links and networks do. */
 static void disturb(void)
 {
 	unsigned int i = world_random(WORLD_UPLINKS);
 
-	switch (world_random(9)) {
+	switch (world_random(13)) {
 	case 0:
 	case 1:
 		world_uplink_set(i, !world.uplink[i].up);
@@ -279,6 +442,20 @@ static void disturb(void)
 	case 8:
 		world_run(world_random(20000));
 		break;
+	case 9:
+		world_rekey();
+		break;
+	case 10:
+		world_reattach();
+		break;
+	case 11:
+		world.filter = (bool (*[])(uint8_t, bool, unsigned int)){
+			NULL, lose_switches, lose_reattaches, lose_answers
+		}[world_random(4)];
+		break;
+	case 12:
+		world.gateway.env.term += !world_random(4);
+		break;
 	}
 }
 
@@ -302,11 +479,14 @@ static void stays_agreed(void)
 static void one_life(uint64_t seed)
 {
 	world_begin(seed);
+	if (seed % 2)
+		world.client.policy.policy.rekey_after = 10000 + world_random(60000);
 	for (int i = 0; i < 200; i++) {
 		disturb();
 		world_run(world_random(world_random(3) ? 400 : 5000));
 	}
 	world.weather = (struct world_weather){ 0 };
+	world.filter = NULL;
 	for (unsigned int i = 0; i < WORLD_UPLINKS; i++) {
 		world.uplink[i].dark = false;
 		world_uplink_set(i, true);

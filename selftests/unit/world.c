@@ -145,6 +145,8 @@ void jv_audit_push(struct jv_audit *audit, const struct jv_audit_record *record)
 {
 	if (record->event == JV_AUDIT_STATE_CHANGE)
 		check_story(side_of_audit(audit), record);
+	else if (record->event == JV_AUDIT_KEY_ROTATED)
+		side_of_audit(audit)->rotations++;
 }
 
 void jv_audit_push_sampled(struct jv_audit *audit, const struct jv_audit_record *record)
@@ -448,6 +450,14 @@ struct track {
 	uint64_t probed_ms;
 };
 
+enum { EPOCHS = 3, RETIRE_MS = 3000, RETIRE_AT_LAST_MS = 10000, UNCONFIRMED_MS = 5000 };
+
+struct kepoch {
+	bool live, confirmed, exhausted;
+	uint64_t serial, made_ms, confirmed_ms;
+	struct jv_kernel_epoch keys;
+};
+
 struct ksession {
 	bool used;
 	uint8_t sid[JVPN_SID_LEN];
@@ -460,8 +470,9 @@ struct ksession {
 	uint8_t path;
 	union jv_addr remote;
 	uint64_t since_us;
-	bool has_epoch, heard, prefixes;
-	struct jv_kernel_epoch epoch;
+	bool prefixes;
+	struct kepoch epoch[EPOCHS], *transmit;
+	uint64_t serials;
 	struct track track[JVPN_PATH_MAX];
 	uint64_t last_rx_ms;
 	bool silent_told;
@@ -493,6 +504,80 @@ static struct ksession *ksession(struct jv_kernel *k, const uint8_t *sid)
 {
 	for (unsigned int i = 0; i < SESSIONS; i++)
 		if (k->session[i].used && !memcmp(k->session[i].sid, sid, JVPN_SID_LEN))
+			return &k->session[i];
+	return NULL;
+}
+
+static void retire(struct jv_kernel *k, struct ksession *s, struct kepoch *e)
+{
+	struct jv_signal signal = { .kind = JVPN_SIGNAL_KIND_RETIRED };
+
+	memcpy(signal.cid, e->keys.rx_cid, sizeof(signal.cid));
+	raise_signal(k, signal, s);
+	if (s->transmit == e)
+		s->transmit = NULL;
+	e->live = false;
+}
+
+static struct kepoch *newest_epoch(struct ksession *s)
+{
+	struct kepoch *found = NULL;
+
+	for (unsigned int i = 0; i < EPOCHS; i++)
+		if (s->epoch[i].live && (!found || s->epoch[i].serial > found->serial))
+			found = &s->epoch[i];
+	return found;
+}
+
+/* When a newer one that is confirmed, or made long ago, takes over; when nothing came of it. */
+static bool is_over(struct ksession *s, const struct kepoch *e, uint64_t now_ms)
+{
+	bool others = false;
+
+	for (unsigned int i = 0; i < EPOCHS; i++) {
+		const struct kepoch *o = &s->epoch[i];
+
+		if (!o->live || o == e)
+			continue;
+		others = true;
+		if (o->serial > e->serial && o->confirmed && now_ms - o->confirmed_ms > RETIRE_MS)
+			return true;
+		if (o->serial > e->serial && s->transmit == o &&
+		    now_ms - o->made_ms > RETIRE_AT_LAST_MS)
+			return true;
+	}
+	return others && !e->confirmed && now_ms - e->made_ms > UNCONFIRMED_MS;
+}
+
+static void age_epochs(struct jv_kernel *k, struct ksession *s, uint64_t now_ms)
+{
+	for (unsigned int i = 0; i < EPOCHS; i++) {
+		struct kepoch *e = &s->epoch[i];
+		struct jv_signal signal = { .kind = JVPN_SIGNAL_KIND_EXHAUSTED };
+
+		if (e->live && !e->exhausted && e->keys.lifetime_ms &&
+		    now_ms - e->made_ms > e->keys.lifetime_ms) {
+			e->exhausted = true;
+			memcpy(signal.cid, e->keys.rx_cid, sizeof(signal.cid));
+			raise_signal(k, signal, s);
+		}
+		if (e->live && is_over(s, e, now_ms))
+			retire(k, s, e);
+	}
+}
+
+static struct kepoch *epoch_of_cid(struct ksession *s, const uint8_t *cid)
+{
+	for (unsigned int i = 0; i < EPOCHS; i++)
+		if (s->epoch[i].live && !memcmp(s->epoch[i].keys.rx_cid, cid, 8))
+			return &s->epoch[i];
+	return NULL;
+}
+
+static struct ksession *session_of_cid(struct jv_kernel *k, const uint8_t *cid)
+{
+	for (unsigned int i = 0; i < SESSIONS; i++)
+		if (k->session[i].used && epoch_of_cid(&k->session[i], cid))
 			return &k->session[i];
 	return NULL;
 }
@@ -548,8 +633,11 @@ static void take_step(struct ksession *s, const struct jv_kernel_transition *t)
 {
 	s->state = t->state;
 	s->state_version = t->state_version;
-	if (s->state == JV_STATE_TERMINATED)
-		s->bound = s->has_epoch = s->prefixes = false;
+	if (s->state != JV_STATE_TERMINATED)
+		return;
+	s->bound = s->prefixes = false;
+	s->transmit = NULL;
+	memset(s->epoch, 0, sizeof(s->epoch));
 }
 
 int jv_kernel_session_set(struct jv_kernel *k, int ifindex, const uint8_t sid[JVPN_SID_LEN],
@@ -618,8 +706,32 @@ int jv_kernel_epoch_new(struct jv_kernel *k, int ifindex, const struct jv_kernel
 
 	if (!s)
 		return -ENOENT;
-	s->epoch = *epoch;
-	s->has_epoch = true;
+	for (unsigned int i = 0; i < EPOCHS; i++) {
+		struct kepoch *e = &s->epoch[i];
+
+		if (e->live)
+			continue;
+		*e = (struct kepoch){ .live = true, .serial = ++s->serials,
+				      .made_ms = jv_now_ms(), .keys = *epoch };
+		if (epoch->transmit || !s->transmit)
+			s->transmit = e;
+		return 0;
+	}
+	fault("a fourth epoch");
+	return jv_error_set(err, ENOSPC, "epochs");
+}
+
+int jv_kernel_epoch_del(struct jv_kernel *k, int ifindex, const uint8_t rx_cid[JVPN_CID_LEN],
+			struct jv_error *err)
+{
+	struct ksession *s = session_of_cid(k, rx_cid);
+	struct kepoch *e = s ? epoch_of_cid(s, rx_cid) : NULL;
+
+	if (!e)
+		return -ENOENT;
+	if (s->transmit == e)
+		s->transmit = NULL;
+	e->live = false;
 	return 0;
 }
 
@@ -649,19 +761,40 @@ static int check_binding(struct jv_kernel *k, struct ksession *s, const struct j
 		return -EINVAL;
 	if (b->op == JVPN_BINDING_OP_SET && compare(s, b))
 		return -ESTALE;
+	if (b->has_cid && (!epoch_of_cid(s, b->cid) ||
+			   epoch_of_cid(s, b->cid)->keys.version.term != b->version.term))
+		return -EINVAL;
 	if (b->via.state)
 		step.state_version = b->transition.state_version - 1;
 	return b->transition.state ? step_is_next(s, &step) : 0;
 }
 
-static void swap(struct ksession *s, const struct jv_kernel_binding *b)
+/* Older epochs that were never confirmed go, and those of a lower term. */
+static void commit_epoch(struct jv_kernel *k, struct ksession *s, const struct kepoch *made,
+			 uint64_t term)
 {
+	for (unsigned int i = 0; i < EPOCHS; i++) {
+		struct kepoch *e = &s->epoch[i];
+
+		if (e->live && (e->keys.version.term < term ||
+				(made && e->serial < made->serial && !e->confirmed)))
+			retire(k, s, e);
+	}
+	if (!s->transmit)
+		s->transmit = newest_epoch(s);
+}
+
+static void swap(struct jv_kernel *k, struct ksession *s, const struct jv_kernel_binding *b)
+{
+	if (b->op == JVPN_BINDING_OP_SET)
+		commit_epoch(k, s, b->has_cid ? epoch_of_cid(s, b->cid) : NULL, b->version.term);
 	s->bound = b->op != JVPN_BINDING_OP_CLEAR;
 	s->confirmed = b->op == JVPN_BINDING_OP_SET;
 	if (s->bound) {
 		s->path = b->path;
 		s->remote = b->remote;
 		s->since_us = world.now_us;
+		s->silent_told = false;
 		if (s->track[b->path].state == JVPN_PATH_STATE_DEAD) {
 			s->track[b->path].state = JVPN_PATH_STATE_UNKNOWN;
 			s->track[b->path].unanswered = 0;
@@ -688,7 +821,7 @@ int jv_kernel_binding_set(struct jv_kernel *k, int ifindex, const struct jv_kern
 		int r = s ? check_binding(k, s, &b[i]) : -ENOENT;
 
 		if (!r)
-			swap(s, &b[i]);
+			swap(k, s, &b[i]);
 		if (results)
 			results[i] = (struct jv_kernel_result){ .error = r };
 		if (r && !first)
@@ -751,7 +884,9 @@ static void send_frame(struct jv_kernel *k, const struct ksession *s, uint8_t pa
 
 	if (k->path_fd[path] < 0 || !sockets[k->path_fd[path]])
 		return;
-	memcpy(f.cid, s->epoch.tx_cid, sizeof(f.cid));
+	if (!s->transmit || s->transmit->exhausted)
+		return;
+	memcpy(f.cid, s->transmit->keys.tx_cid, sizeof(f.cid));
 	if (type == JVPN_F_PROBE_ACK && s->role == JVPN_ROLE_GATEWAY && !s->bound)
 		f.version.bver = 0;
 	if (type == JVPN_F_PROBE_ACK && s->role == JVPN_ROLE_GATEWAY)
@@ -764,7 +899,7 @@ int jv_kernel_frame_send(struct jv_kernel *k, int ifindex, const struct jv_kerne
 {
 	struct ksession *s = ksession(k, frame->sid);
 
-	if (!s || !s->has_epoch || (!frame->has_path && !s->bound))
+	if (!s || !s->transmit || (!frame->has_path && !s->bound))
 		return -ENOENT;
 	send_frame(k, s, frame->has_path ? frame->path : s->path,
 		   frame->has_path ? &frame->remote : &s->remote, frame->type, frame->flags,
@@ -805,19 +940,33 @@ static void version_shown(struct jv_kernel *k, struct ksession *s, const struct 
 						    .version = v }, s);
 }
 
+static void epoch_confirmed(struct ksession *s, struct kepoch *e)
+{
+	if (!e->confirmed)
+		e->confirmed_ms = jv_now_ms();
+	e->confirmed = true;
+	if (!s->transmit || e->serial > s->transmit->serial)
+		s->transmit = e;
+	if (e->keys.version.term == s->version.term && e->keys.version.bver > s->seen &&
+	    e->keys.version.bver <= s->version.bver)
+		s->seen = e->keys.version.bver;
+}
+
 static void frame_came(struct jv_kernel *k, struct ksession *s, uint8_t path,
 		       const union jv_addr *from, const struct frame *f)
 {
 	struct jv_signal signal = { .has_path = true, .path = path, .remote = *from,
 				    .reason = f->reason };
 
+	struct kepoch *e = epoch_of_cid(s, f->cid);
+
 	s->last_rx_ms = jv_now_ms();
 	s->silent_told = false;
-	if (!s->heard || s->state == JV_STATE_BIRTH) {
-		s->heard = true;
+	if (!e->confirmed || s->state == JV_STATE_BIRTH) {
+		epoch_confirmed(s, e);
 		signal.kind = JVPN_SIGNAL_KIND_CONFIRMED;
-		memcpy(signal.cid, s->epoch.rx_cid, sizeof(signal.cid));
-		signal.version = s->epoch.version;
+		memcpy(signal.cid, e->keys.rx_cid, sizeof(signal.cid));
+		signal.version = e->keys.version;
 		raise_signal(k, signal, s);
 	}
 	heard_on(k, s, path);
@@ -839,15 +988,6 @@ static void frame_came(struct jv_kernel *k, struct ksession *s, uint8_t path,
 	}
 }
 
-static struct ksession *session_of_cid(struct jv_kernel *k, const uint8_t *cid)
-{
-	for (unsigned int i = 0; i < SESSIONS; i++)
-		if (k->session[i].used && k->session[i].has_epoch &&
-		    !memcmp(k->session[i].epoch.rx_cid, cid, 8))
-			return &k->session[i];
-	return NULL;
-}
-
 static int path_of(const struct jv_kernel *k, const union jv_addr *local)
 {
 	for (int i = 0; i < JVPN_PATH_MAX; i++)
@@ -857,21 +997,41 @@ static int path_of(const struct jv_kernel *k, const union jv_addr *local)
 	return -1;
 }
 
+/* Where a request has its id and its cookie. */
+static bool request_parts(const uint8_t *data, const uint8_t **req_id, const uint8_t **cookie)
+{
+	const struct jvpn_reattach *reattach = (const void *)data;
+	const struct jvpn_switch *request = (const void *)data;
+
+	*req_id = data[0] == JVPN_T_SWITCH ? request->req_id : reattach->req_id;
+	*cookie = data[0] == JVPN_T_SWITCH ? request->cookie : reattach->cookie;
+	return data[0] == JVPN_T_SWITCH || data[0] == JVPN_T_REATTACH;
+}
+
+/* A SWITCH names live keys of the term that the gateway is in. */
+static bool names_epoch(const uint8_t *cid)
+{
+	struct ksession *s = session_of_cid(&gateway_kernel, cid);
+
+	return s && epoch_of_cid(s, cid)->keys.version.term == world.gateway.env.term;
+}
+
 /* The control filter of a gateway. False: it was dealt with. */
 static bool admits(const struct packet *p)
 {
 	const struct jvpn_switch *msg = (const void *)p->data;
+	const uint8_t *req_id, *got;
 	struct jvpn_retry retry;
 	uint8_t cookie[16];
 
-	if (p->data[0] != JVPN_T_SWITCH)
+	if (!request_parts(p->data, &req_id, &got))
 		return true;
-	if (!session_of_cid(&gateway_kernel, msg->cid))
+	if (p->data[0] == JVPN_T_SWITCH && !names_epoch(msg->cid))
 		return false;
-	if (cookie_good(msg->cookie, &p->from))
+	if (cookie_good(got, &p->from))
 		return true;
 	make_cookie(cookie, &p->from, jv_now_ms() / 30000 + 1);
-	jv_retry_build(&retry, msg->req_id, cookie);
+	jv_retry_build(&retry, req_id, cookie);
 	send_packet(&p->to, &p->from, &retry, sizeof(retry), false);
 	return false;
 }
@@ -892,6 +1052,8 @@ static void deliver(const struct packet *p)
 		s = session_of_cid(k, f->cid);
 		if (s)
 			frame_came(k, s, path, &p->from, f);
+		else
+			world.keyless++;
 	} else if (!up || admits(p)) {
 		udp->fn(udp->arg, &dgram);
 	}
@@ -919,6 +1081,14 @@ static void probe_path(struct ksession *s, uint8_t path, bool active, uint64_t n
 		   world.now_us);
 }
 
+/* A new transport starts afresh. */
+static uint64_t alive_ms(const struct ksession *s)
+{
+	uint64_t since_ms = s->since_us / 1000;
+
+	return s->last_rx_ms > since_ms ? s->last_rx_ms : since_ms;
+}
+
 static void tick(void)
 {
 	uint64_t now_ms = jv_now_ms();
@@ -926,11 +1096,16 @@ static void tick(void)
 	for (unsigned int i = 0; i < SESSIONS; i++) {
 		struct ksession *s = &client_kernel.session[i];
 
+		if (s->used)
+			age_epochs(&client_kernel, s, now_ms);
 		for (uint8_t path = 0; s->used && carries(s) && path < JVPN_PATH_MAX; path++)
 			if (s->track[path].listed || (s->bound && s->path == path))
 				probe_path(s, path, s->bound && s->path == path, now_ms);
 		s = &gateway_kernel.session[i];
-		if (s->used && s->bound && !s->silent_told && now_ms - s->last_rx_ms > SILENT_MS) {
+		if (s->used)
+			age_epochs(&gateway_kernel, s, now_ms);
+		if (s->used && s->bound && !s->silent_told &&
+		    now_ms - alive_ms(s) > SILENT_MS) {
 			s->silent_told = true;
 			raise_signal(&gateway_kernel, (struct jv_signal){
 				.kind = JVPN_SIGNAL_KIND_SILENT }, s);
@@ -1100,19 +1275,59 @@ static bool switch_over(void)
 	return switch_result != 1;
 }
 
-int world_switch(unsigned int uplink)
+static char *the_id(char hex[2 * JVPN_SID_LEN + 1])
 {
 	uint8_t sid[JVPN_SID_LEN];
-	char hex[2 * JVPN_SID_LEN + 1], name[16];
 
 	world_sid(sid);
-	jv_hex(sid, sizeof(sid), hex);
-	snprintf(name, sizeof(name), "t%u", uplink);
 	switch_result = 1;
-	jv_shard_session_switch(world.client.shard, hex, name, NULL, NULL, switch_done, NULL);
+	return jv_hex(sid, sizeof(sid), hex);
+}
+
+static int answer(void)
+{
 	if (!world_until(switch_over, 60000))
 		fault("a command is never answered");
 	return switch_result;
+}
+
+int world_switch(unsigned int uplink)
+{
+	char hex[2 * JVPN_SID_LEN + 1], name[16];
+
+	snprintf(name, sizeof(name), "t%u", uplink);
+	jv_shard_session_switch(world.client.shard, the_id(hex), name, NULL, NULL, switch_done,
+				NULL);
+	return answer();
+}
+
+static int renew(enum jv_renewal what)
+{
+	char hex[2 * JVPN_SID_LEN + 1];
+
+	jv_shard_session_renew(world.client.shard, the_id(hex), what, NULL, NULL, switch_done,
+			       NULL);
+	return answer();
+}
+
+int world_rekey(void)
+{
+	return renew(JV_RENEW_KEYS);
+}
+
+int world_reattach(void)
+{
+	return renew(JV_RENEW_BINDING);
+}
+
+unsigned int world_epochs(const struct world_side *side)
+{
+	struct ksession *s = the_session(side == &world.client ? &client_kernel : &gateway_kernel);
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; s && i < EPOCHS; i++)
+		n += s->epoch[i].live;
+	return n;
 }
 
 /* --- beginning and end --- */
@@ -1176,8 +1391,30 @@ static void make_transports(struct jv_link *link)
 	link->transports = transports;
 }
 
+/* Keys and ids come out of the dice as well, so that a seed repeats a run. */
+static const char *dice_name(void)
+{
+	return "dice";
+}
+
+static uint32_t dice_random(void)
+{
+	return (uint64_t)world_random(1u << 16) << 16 | world_random(1u << 16);
+}
+
+static void dice_buf(void *buf, size_t size)
+{
+	for (uint8_t *p = buf; size--; p++)
+		*p = world_random(256);
+}
+
+static struct randombytes_implementation dice = {
+	.implementation_name = dice_name, .random = dice_random, .buf = dice_buf,
+};
+
 void world_begin(uint64_t seed)
 {
+	randombytes_set_implementation(&dice);
 	world = (struct world){ .dice = seed, .now_us = 1000000000 };
 	client_kernel = gateway_kernel = (struct jv_kernel){ 0 };
 	memset(packets, 0, sizeof(packets));

@@ -41,6 +41,7 @@ struct world_side {
 	uint64_t last_version;		/* of that session */
 	struct jv_version last_binding;
 	unsigned int deaths;		/* TERMINATED */
+	unsigned int rotations;		/* KEY_ROTATED */
 	enum jv_reason last_reason;
 };
 
@@ -52,6 +53,7 @@ struct world {
 	struct world_side client, gateway;
 	unsigned int faults;		/* a rule was broken: said on stderr */
 	unsigned int sent[256];		/* control datagrams by type */
+	unsigned int keyless;		/* frames that arrived under no key */
 	/* NULL, or whether a control datagram gets through; @up: to the gateway */
 	bool (*filter)(uint8_t type, bool up, unsigned int uplink);
 };
@@ -82,7 +84,10 @@ enum jv_state world_state(const struct world_side *side);
 uint64_t world_bver(void);
 void world_sid(uint8_t sid[JVPN_SID_LEN]);
 
-/* An operator switches the client; 0 or the error it ends with. */
+/* An operator's command to the client; 0 or the error it ends with. */
 int world_switch(unsigned int uplink);
+int world_rekey(void);
+int world_reattach(void);
+unsigned int world_epochs(const struct world_side *side);
 
 #endif /* WORLD_H */

@@ -501,14 +501,15 @@ static int write_begin(struct words *words, size_t count, uint32_t needed, json_
 	return EXIT_OK;
 }
 
-static int run_switch(struct words *words)
+/* Shows the versions afterwards, to who wants JSON. */
+static int run_versioned(const char *method, struct words *words, size_t count, uint32_t needed)
 {
 	json_t *call, *reply;
-	int ret = write_begin(words, COUNT(write_params), 1 << TRANSPORT, &call);
+	int ret = write_begin(words, count, needed, &call);
 
 	if (ret)
 		return ret;
-	ret = control_call("SessionSwitch", call, &reply);
+	ret = control_call(method, call, &reply);
 	if (ret)
 		return ret;
 	if (opt.json)
@@ -516,6 +517,21 @@ static int run_switch(struct words *words)
 	else
 		json_decref(reply);
 	return EXIT_OK;
+}
+
+static int run_switch(struct words *words)
+{
+	return run_versioned("SessionSwitch", words, COUNT(write_params), 1 << TRANSPORT);
+}
+
+static int run_rekey(struct words *words)
+{
+	return run_versioned("SessionRekey", words, TRANSPORT, 0);
+}
+
+static int run_reattach(struct words *words)
+{
+	return run_versioned("SessionReattach", words, TRANSPORT, 0);
 }
 
 static int run_terminate(struct words *words)
@@ -566,6 +582,8 @@ static const struct command commands[] = {
 	{ { "show", "s" }, run_show, SELECTOR_USAGE },
 	{ { "get", NULL }, run_get, SELECTOR_USAGE },
 	{ { "switch", NULL }, run_switch, SELECTOR_USAGE " transport NAME" WRITE_USAGE },
+	{ { "rekey", NULL }, run_rekey, SELECTOR_USAGE WRITE_USAGE },
+	{ { "reattach", NULL }, run_reattach, SELECTOR_USAGE WRITE_USAGE },
 	{ { "terminate", NULL }, run_terminate, SELECTOR_USAGE WRITE_USAGE },
 	{ { "del", NULL }, run_del, SELECTOR_USAGE "   (only with -K)" },
 };
