@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Three passes. The text is scanned for what libconfuse 3.3 gets wrong: it counts
+ * Three passes. Every text is scanned for what libconfuse 3.3 gets wrong: it counts
  * the lines of comments twice and takes the end of the file for any brace that is
- * missing. libconfuse then parses it; every value is tried where it stands. Last,
- * the sections are read out and put together in a node that nothing hangs on: the
- * rules between them are the node's own.
+ * missing. libconfuse then parses it into what it has of the texts before; every
+ * value is tried where it stands. Last, the sections are read out and put together
+ * in a node that nothing hangs on: the rules between them are the node's own.
  */
 #include <confuse.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,279 +18,45 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "apply.h"
+#include "grammar.h"
 
-enum { FILE_MAX = 4 * 1024 * 1024, WHY = 256 };
+enum { FILE_MAX = 4 * 1024 * 1024 };
+
+struct text {
+	struct text *next;
+	char *file;
+	bool told;
+	char *data;			/* comments blanked */
+	size_t len;
+	int *opened;			/* by line on which a section ends: where it starts */
+	int lines;
+};
+
+/* One reading. libconfuse hands no argument to those it calls: there is one at a time. */
+struct reading {
+	FILE *complaints;
+	struct text *texts, **last;
+	cfg_t *cfg;
+	struct jv_config *config;
+};
+
+static struct reading *reading;
 
 __attribute__((format(printf, 3, 4)))
 static int complain(const char *file, int line, const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, line ? "%s:%d: " : "%s: ", file, line);
+	fprintf(reading->complaints, line ? "%s:%d: " : "%s: ", file, line);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vfprintf(reading->complaints, fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
-	return -1;
-}
-
-/* --- values: one reader each; -1 if the text is not allowed, @why if there is more to say --- */
-
-static int read_name(const char *text, void *out, char *why)
-{
-	(void)why;
-	if (!*text || strlen(text) > JV_NAME_MAX)
-		return -1;
-	strcpy(out, text);
-	return 0;
-}
-
-static int read_ifname(const char *text, void *out, char *why)
-{
-	(void)why;
-	if (!*text || strlen(text) >= IFNAMSIZ)
-		return -1;
-	strcpy(out, text);
-	return 0;
-}
-
-static int read_path(const char *text, void *out, char *why)
-{
-	(void)why;
-	if (*text != '/' || strlen(text) >= JV_CONFIG_PATH)
-		return -1;
-	strcpy(out, text);
-	return 0;
-}
-
-static int read_level(const char *text, void *out, char *why)
-{
-	int level = jv_log_level_parse(text);
-
-	(void)why;
-	if (level < 0)
-		return -1;
-	*(enum jv_log_level *)out = level;
-	return 0;
-}
-
-static int read_session_id(const char *text, void *out, char *why)
-{
-	(void)why;
-	*(bool *)out = !strcmp(text, "clear");
-	return *(bool *)out || !strcmp(text, "pseudonym") ? 0 : -1;
-}
-
-static int read_flag(const char *text, void *out, char *why)
-{
-	(void)why;
-	*(bool *)out = !strcmp(text, "true");
-	return *(bool *)out || !strcmp(text, "false") ? 0 : -1;
-}
-
-static int read_number(const char *text, void *out, char *why)
-{
-	(void)why;
-	return jv_u32_parse(text, out);
-}
-
-static int read_addr(const char *text, void *out, char *why)
-{
-	(void)why;
-	return jv_addr_parse(out, text);
-}
-
-static int read_prefix(const char *text, void *out, char *why)
-{
-	(void)why;
-	return jv_prefix_parse(out, text, false);
-}
-
-static int read_address(const char *text, void *out, char *why)
-{
-	(void)why;
-	return jv_prefix_parse(out, text, true);
-}
-
-static int read_key(const char *text, void *out, char *why)
-{
-	(void)why;
-	return jv_key_parse(out, text);
-}
-
-/* The only place where a secret is read from a file. */
-static int read_secret(int fd, const char *path, uint8_t key[32], char *why)
-{
-	char text[JV_KEY_TEXT + 2] = "";
-	struct stat st;
-	ssize_t len;
-	int ret = -1;
-
-	if (fstat(fd, &st) || (st.st_mode & S_IRWXO)) {
-		snprintf(why, WHY, "everybody may read \"%s\" (mode %04o): chmod 600 it", path,
-			 st.st_mode & 07777);
-		return -1;
-	}
-	len = read(fd, text, sizeof(text) - 1);
-	if (len > 0 && text[len - 1] == '\n')
-		text[--len] = '\0';
-	if (len < 0 || jv_key_parse(key, text))
-		snprintf(why, WHY, "\"%s\" does not hold a key: 44 characters of base64, as "
-			 "jvpn-ip key gen writes", path);
-	else
-		ret = 0;
-	sodium_memzero(text, sizeof(text));
-	return ret;
-}
-
-static int read_key_file(const char *text, void *out, char *why)
-{
-	const char *path = text + strlen("file:");
-	int fd, ret;
-
-	if (strncmp(text, "file:", strlen("file:")))
-		return -1;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		snprintf(why, WHY, "cannot read \"%s\": %s", path, strerror(errno));
-		return -1;
-	}
-	ret = read_secret(fd, path, out, why);
-	close(fd);
-	return ret;
-}
-
-/* --- the grammar as data --- */
-
-struct key {
-	const char *name;
-	int (*read)(const char *text, void *out, char *why);
-	const char *takes;		/* what is allowed */
-	size_t offset;			/* of the value in the section's entry */
-	size_t size;			/* of one value */
-	size_t count;			/* offset of how many were read; 0: not counted */
-	unsigned int max;		/* 1: a single value */
-};
-
-struct section {
-	const char *name;
-	bool titled;
-	const struct key *keys;
-	size_t n;
-};
-
-#define SINGLE(type, key, read, member, takes) \
-	{ key, read, takes, offsetof(type, member), sizeof(((type *)0)->member), 0, 1 }
-#define COUNTED(type, key, read, member, counter, takes) \
-	{ key, read, takes, offsetof(type, member), sizeof(((type *)0)->member), \
-	  offsetof(type, counter), 1 }
-#define LIST(type, key, read, member, counter, limit, takes) \
-	{ key, read, takes, offsetof(type, member), sizeof(((type *)0)->member[0]), \
-	  offsetof(type, counter), limit }
-
-#define TAKES_NAME   "a name of 1 to 63 characters"
-#define TAKES_IFNAME "the name of an interface"
-#define TAKES_PATH   "a path that starts with a slash"
-#define TAKES_FILE   "\"file:PATH\": keys stand in files of their own"
-#define TAKES_ADDR   "an IPv4 ADDRESS:PORT"
-#define TAKES_KEY    "a key: 44 characters of base64"
-
-static const struct key daemon_keys[] = {
-	SINGLE(struct jv_config_daemon, "node-id", read_name, node_id, TAKES_NAME),
-	SINGLE(struct jv_config_daemon, "control-socket", read_path, control_socket, TAKES_PATH),
-	SINGLE(struct jv_config_daemon, "control-group", read_name, control_group,
-	       "the name of a group"),
-	SINGLE(struct jv_config_daemon, "state-dir", read_path, state_dir, TAKES_PATH),
-};
-
-static const struct key log_keys[] = {
-	SINGLE(struct jv_config_log, "audit", read_path, audit, TAKES_PATH),
-	SINGLE(struct jv_config_log, "level", read_level, level,
-	       "one of: err, warn, info, debug"),
-	SINGLE(struct jv_config_log, "session-id", read_session_id, clear_ids,
-	       "one of: pseudonym, clear"),
-};
-
-static const struct key link_keys[] = {
-	COUNTED(struct jv_config_link, "private-key", read_key_file, private_key, keyed,
-		TAKES_FILE),
-	COUNTED(struct jv_config_link, "listen", read_addr, listen, listening, TAKES_ADDR),
-	SINGLE(struct jv_config_link, "mtu", read_number, mtu, "a number from 576 to 65475"),
-	SINGLE(struct jv_config_link, "fwmark", read_number, mark,
-	       "a number from 1 to 4294967295, also as 0x..."),
-	SINGLE(struct jv_config_link, "table", read_number, table,
-	       "a number from 1 to 4294967295 but 253, 254 and 255"),
-	LIST(struct jv_config_link, "addresses", read_address, address, addresses,
-	     JV_LINK_ADDRESSES, "ADDRESS/LENGTH"),
-};
-
-static const struct key peer_keys[] = {
-	SINGLE(struct jv_config_peer, "interface", read_ifname, link, TAKES_IFNAME),
-	COUNTED(struct jv_config_peer, "public-key", read_key, public_key, keyed, TAKES_KEY),
-	LIST(struct jv_config_peer, "endpoint", read_addr, endpoint, endpoints,
-	     JV_PEER_ENDPOINTS, TAKES_ADDR),
-	LIST(struct jv_config_peer, "allowed-ips", read_prefix, prefix, prefixes,
-	     JV_PEER_PREFIXES, "ADDRESS/LENGTH without bits behind the length"),
-	COUNTED(struct jv_config_peer, "preshared", read_key_file, psk, has_psk, TAKES_FILE),
-	SINGLE(struct jv_config_peer, "policy", read_name, policy, "the name of a policy"),
-};
-
-static const struct key transport_keys[] = {
-	SINGLE(struct jv_config_transport, "interface", read_ifname, link, TAKES_IFNAME),
-	SINGLE(struct jv_config_transport, "match", read_name, match,
-	       "a pattern of interface names"),
-	SINGLE(struct jv_config_transport, "preference", read_number, preference,
-	       "a number from 0 to 1000"),
-	SINGLE(struct jv_config_transport, "metered", read_flag, metered,
-	       "one of: true, false"),
-};
-
-#define SECTION(name, titled, keys) { name, titled, keys, sizeof(keys) / sizeof((keys)[0]) }
-
-static const struct section sections[] = {
-	SECTION("daemon", false, daemon_keys),
-	SECTION("log", false, log_keys),
-	SECTION("interface", true, link_keys),
-	SECTION("peer", true, peer_keys),
-	SECTION("transport", true, transport_keys),
-	{ "policy", true, NULL, 0 },	/* its keys are policy.h's knobs */
-};
-
-enum { SECTIONS = sizeof(sections) / sizeof(sections[0]) };
-
-static const struct key *find_key(const char *section, const char *name)
-{
-	for (size_t i = 0; i < SECTIONS; i++)
-		for (size_t j = 0; !strcmp(sections[i].name, section) && j < sections[i].n; j++)
-			if (!strcmp(sections[i].keys[j].name, name))
-				return &sections[i].keys[j];
-	return NULL;
-}
-
-static int read_value(const struct key *key, const char *text, void *out, char *why)
-{
-	char more[WHY] = "";
-
-	if (!key->read(text, out, more))
-		return 0;
-	if (*more)
-		snprintf(why, WHY, "%s: %s", key->name, more);
-	else
-		snprintf(why, WHY, "%s: \"%s\" is not allowed, it takes %s", key->name, text,
-			 key->takes);
+	fputc('\n', reading->complaints);
 	return -1;
 }
 
 /* --- first pass --- */
-
-struct text {
-	const char *file;
-	char *data;			/* comments blanked */
-	size_t len;
-	int *opened;			/* by line on which a section ends: where it starts */
-	int lines;
-};
 
 struct scan {
 	char *p;
@@ -394,6 +161,8 @@ static int slurp(struct text *text)
 		goto out;
 	}
 	/* Never empty: fmemopen(3) may refuse that. */
+	if (text->told)
+		crypto_generichash(reading->config->told_hash, 32, (uint8_t *)text->data, n, NULL, 0);
 	text->data[n] = '\n';
 	text->len = n + 1;
 	if (memchr(text->data, '\0', n)) {
@@ -437,18 +206,18 @@ static int try_once(cfg_t *cfg, cfg_opt_t *opt)
 
 static int try_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
-	const struct key *key = find_key(cfg->name, opt->name);
-	char why[WHY] = "";
+	const struct jv_setting *setting = jv_setting_find(cfg->name, opt->name);
+	char why[JV_WHY] = "";
 	union any scratch;
 	int ret;
 
 	if (try_once(cfg, opt))
 		return -1;
-	ret = read_value(key, text, &scratch, why);
+	ret = jv_setting_read(setting, text, &scratch, why);
 	sodium_memzero(&scratch, sizeof(scratch));
-	if (!ret && opt->nvalues > key->max) {
+	if (!ret && opt->nvalues > setting->max) {
 		snprintf(why, sizeof(why), "%s: \"%s\" is one too many, %u are allowed", opt->name,
-			 text, key->max);
+			 text, setting->max);
 		ret = -1;
 	}
 	if (ret) {
@@ -462,7 +231,7 @@ static int try_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 static int try_knob(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
 	struct jv_policy policy;
-	char why[WHY];
+	char why[JV_WHY];
 
 	if (try_once(cfg, opt))
 		return -1;
@@ -479,106 +248,128 @@ static void list_options(const cfg_t *cfg)
 {
 	for (const cfg_opt_t *opt = cfg->opts; opt->name; opt++)
 		if (strcmp(opt->name, "__unknown"))
-			fprintf(stderr, "%s%s", opt == cfg->opts ? "" : ", ", opt->name);
+			fprintf(reading->complaints, "%s%s", opt == cfg->opts ? "" : ", ",
+				opt->name);
 }
 
 /* Where libconfuse says only what is wrong, say what is allowed. */
 static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	bool root = !strcmp(cfg->name, "root");
+	FILE *out = reading->complaints;
 
-	fprintf(stderr, "%s:%d: ", cfg->filename, cfg->line);
+	fprintf(out, "%s:%d: ", cfg->filename, cfg->line);
 	if (!strcmp(fmt, "no such option '%s'")) {
-		fprintf(stderr, "%s \"%s\" is not allowed%s%s, these are: ",
+		fprintf(out, "%s \"%s\" is not allowed%s%s, these are: ",
 			root ? "section" : "option", va_arg(ap, const char *),
 			root ? "" : " in section ", root ? "" : cfg->name);
 		list_options(cfg);
 	} else if (!strcmp(fmt, "found duplicate title '%s'")) {
-		fprintf(stderr, "a second section of this kind with the name \"%s\" is not "
+		fprintf(out, "a second section of this kind with the name \"%s\" is not "
 			"allowed, names are unique", va_arg(ap, const char *));
 	} else {
-		vfprintf(stderr, fmt, ap);
+		vfprintf(out, fmt, ap);
 	}
-	fputc('\n', stderr);
+	fputc('\n', out);
 }
 
-static void section_options(const struct section *section, cfg_opt_t *opts)
+static void section_options(const struct jv_section *section, cfg_opt_t *opts)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < section->n; i++) {
-		const struct key *key = &section->keys[i];
+		const struct jv_setting *setting = &section->settings[i];
 
-		if (key->max == 1)
-			opts[n++] = (cfg_opt_t)CFG_STR_CB(key->name, NULL, CFGF_NODEFAULT,
+		if (setting->max == 1)
+			opts[n++] = (cfg_opt_t)CFG_STR_CB(setting->name, NULL, CFGF_NODEFAULT,
 							  try_value);
 		else
-			opts[n++] = (cfg_opt_t)CFG_STR_LIST_CB(key->name, NULL, CFGF_NODEFAULT,
-							       try_value);
+			opts[n++] = (cfg_opt_t)CFG_STR_LIST_CB(setting->name, NULL,
+							       CFGF_NODEFAULT, try_value);
 	}
-	for (size_t i = 0; !section->keys && i < jv_knobs_count; i++)
+	for (size_t i = 0; !section->settings && i < jv_knobs_count; i++)
 		opts[n++] = (cfg_opt_t)CFG_STR_CB(jv_knobs[i].name, NULL, CFGF_NODEFAULT,
 						  try_knob);
 	opts[n] = (cfg_opt_t)CFG_END();
 }
 
-static cfg_t *parse(const struct text *text)
+static int begin_parse(void)
 {
 	/* libconfuse copies the options. */
-	cfg_opt_t opts[SECTIONS][40], root[SECTIONS + 1];
-	cfg_t *cfg;
-	FILE *in;
-	int ret;
+	cfg_opt_t opts[JV_SECTIONS][40], root[JV_SECTIONS + 1];
 
-	for (size_t i = 0; i < SECTIONS; i++) {
+	for (size_t i = 0; i < JV_SECTIONS; i++) {
 		cfg_flag_t flags = CFGF_MULTI;
 
-		if (sections[i].titled)
+		if (jv_sections[i].titled)
 			flags |= CFGF_TITLE | CFGF_NO_TITLE_DUPES;
-		section_options(&sections[i], opts[i]);
-		root[i] = (cfg_opt_t)CFG_SEC(sections[i].name, opts[i], flags);
+		section_options(&jv_sections[i], opts[i]);
+		root[i] = (cfg_opt_t)CFG_SEC(jv_sections[i].name, opts[i], flags);
 	}
-	root[SECTIONS] = (cfg_opt_t)CFG_END();
-	cfg = cfg_init(root, CFGF_NONE);
-	in = fmemopen(text->data, text->len, "r");
-	if (!cfg || !in) {
-		complain(text->file, 0, "out of memory");
-		if (cfg)
-			cfg_free(cfg);
-		if (in)
-			fclose(in);
-		return NULL;
-	}
-	cfg_set_error_function(cfg, on_error);
-	cfg->filename = strdup(text->file);
-	ret = cfg_parse_fp(cfg, in);
+	root[JV_SECTIONS] = (cfg_opt_t)CFG_END();
+	reading->cfg = cfg_init(root, CFGF_NONE);
+	if (!reading->cfg)
+		return -1;
+	cfg_set_error_function(reading->cfg, on_error);
+	return 0;
+}
+
+static int parse(const struct text *text)
+{
+	FILE *in = fmemopen(text->data, text->len, "r");
+	int ret;
+
+	if (!in)
+		return complain(text->file, 0, "out of memory");
+	free(reading->cfg->filename);
+	reading->cfg->filename = strdup(text->file);
+	ret = cfg_parse_fp(reading->cfg, in);
 	fclose(in);
-	if (ret == CFG_SUCCESS)
-		return cfg;
-	cfg_free(cfg);
-	return NULL;
+	return ret == CFG_SUCCESS ? 0 : -1;
 }
 
 /* --- third pass --- */
 
-/* All values of a section into its entry. A key file that changed meanwhile is an error, too. */
-static int read_section(const struct text *text, const struct section *section, cfg_t *from,
-			void *entry)
+static const struct text *text_of(const cfg_t *from)
 {
-	char why[WHY];
+	const struct text *text = reading->texts;
+
+	while (strcmp(text->file, from->filename))
+		text = text->next;
+	return text;
+}
+
+/* Where a section starts: libconfuse knows where it ends. */
+static int line_of(const cfg_t *from)
+{
+	return text_of(from)->opened[from->line];
+}
+
+#define complain_at(from, ...) complain((from)->filename, line_of(from), __VA_ARGS__)
+
+static int no_memory(void)
+{
+	return complain("configuration", 0, "out of memory");
+}
+
+/* All values of a section into its entry. A key file that changed meanwhile is an error, too. */
+static int read_section(const struct jv_section *section, cfg_t *from, void *entry)
+{
+	char why[JV_WHY];
 
 	for (size_t i = 0; i < section->n; i++) {
-		const struct key *key = &section->keys[i];
-		unsigned int *count = key->count ? (void *)((char *)entry + key->count) : NULL;
+		const struct jv_setting *setting = &section->settings[i];
+		unsigned int *count = setting->count ? (void *)((char *)entry + setting->count)
+						     : NULL;
 
-		for (unsigned int j = 0; j < cfg_size(from, key->name); j++) {
-			const char *value = cfg_getnstr(from, key->name, j);
-			char *out = (char *)entry + key->offset + j * key->size;
+		for (unsigned int j = 0; j < cfg_size(from, setting->name); j++) {
+			const char *value = cfg_getnstr(from, setting->name, j);
+			char *out = (char *)entry + setting->offset + j * setting->size;
 
 			if (!value)
 				continue;
-			if (read_value(key, value, out, why))
-				return complain(text->file, text->opened[from->line], "%s", why);
+			if (jv_setting_read(setting, value, out, why))
+				return complain_at(from, "%s", why);
 			if (count)
 				*count = j + 1;
 		}
@@ -586,109 +377,129 @@ static int read_section(const struct text *text, const struct section *section, 
 	return 0;
 }
 
-static int read_knobs(const struct text *text, cfg_t *from, struct jv_policy *policy)
+static int read_knobs(cfg_t *from, struct jv_policy *policy)
 {
-	char why[WHY];
+	char why[JV_WHY];
 
 	jv_policy_init(policy);
 	for (size_t i = 0; i < jv_knobs_count; i++) {
 		const char *value = cfg_getstr(from, jv_knobs[i].name);
 
 		if (value && jv_policy_set(policy, jv_knobs[i].name, value, why, sizeof(why)))
-			return complain(text->file, text->opened[from->line], "%s", why);
+			return complain_at(from, "%s", why);
 	}
 	return 0;
 }
 
 /* The one section of its kind. */
-static int read_single(const struct text *text, cfg_t *cfg, const char *name, void *entry)
+static int read_single(const char *name, void *entry)
 {
-	const struct section *section = sections;
+	cfg_t *cfg = reading->cfg;
 
-	while (strcmp(section->name, name))
-		section++;
 	if (cfg_size(cfg, name) > 1)
-		return complain(text->file, text->opened[cfg_getnsec(cfg, name, 1)->line],
-				"a second section \"%s\" is not allowed", name);
-	return cfg_size(cfg, name) ? read_section(text, section, cfg_getnsec(cfg, name, 0), entry)
-				   : 0;
+		return complain_at(cfg_getnsec(cfg, name, 1),
+				   "a second section \"%s\" is not allowed", name);
+	return cfg_size(cfg, name) ? read_section(jv_section_find(name),
+						  cfg_getnsec(cfg, name, 0), entry) : 0;
 }
 
-/* All sections of one kind, each with its title as the first member of its entry. */
-static int read_titled(const struct text *text, cfg_t *cfg, const char *name, size_t size,
-		       void **entries, size_t *n)
+static int read_title(cfg_t *from, struct jv_config_title *title)
 {
-	const struct section *section = sections;
+	if (strlen(cfg_title(from)) > JV_NAME_MAX)
+		return complain_at(from, "name \"%s\" is too long: %d characters are allowed",
+				   cfg_title(from), JV_NAME_MAX);
+	strcpy(title->name, cfg_title(from));
+	title->told = text_of(from)->told;
+	if (asprintf(&title->place, "%s:%d", from->filename, line_of(from)) >= 0)
+		return 0;
+	title->place = NULL;
+	return no_memory();
+}
 
-	while (strcmp(section->name, name))
-		section++;
-	*n = cfg_size(cfg, name);
+/* All sections of one kind. */
+static int read_titled(const char *name, size_t size, void **entries, size_t *n)
+{
+	const struct jv_section *section = jv_section_find(name);
+
+	*n = cfg_size(reading->cfg, name);
 	*entries = calloc(*n ? *n : 1, size);
 	if (!*entries)
-		return complain(text->file, 0, "out of memory");
+		return no_memory();
 	for (size_t i = 0; i < *n; i++) {
-		cfg_t *from = cfg_getnsec(cfg, name, i);
-		char *entry = (char *)*entries + i * size;
+		cfg_t *from = cfg_getnsec(reading->cfg, name, i);
+		void *entry = (char *)*entries + i * size;
 
-		if (strlen(cfg_title(from)) > JV_NAME_MAX)
-			return complain(text->file, text->opened[from->line], "name \"%s\" is too "
-					"long: %d characters are allowed", cfg_title(from),
-					JV_NAME_MAX);
-		strcpy(entry, cfg_title(from));
-		if (section->keys && read_section(text, section, from, entry))
+		if (read_title(from, entry) || read_section(section, from, entry))
 			return -1;
 	}
 	return 0;
 }
 
 /* With one interface there is no need to name it. */
-static int default_link(const struct text *text, cfg_t *from, const struct jv_config *config,
-			char link[IFNAMSIZ])
+static int default_link(cfg_t *from, char link[IFNAMSIZ])
 {
+	const struct jv_config *config = reading->config;
+
 	if (*link)
 		return 0;
 	if (config->links != 1)
-		return complain(text->file, text->opened[from->line], "interface is missing: with "
-				"%zu interfaces the file must say which", config->links);
+		return complain_at(from, "interface is missing: with %zu interfaces the file must "
+				   "say which", config->links);
 	if (strlen(config->link[0].name) < IFNAMSIZ)
 		strcpy(link, config->link[0].name);
 	return 0;
 }
 
-static int read_sections(const struct text *text, cfg_t *cfg, struct jv_config *config)
+static int read_policies(struct jv_config *config)
 {
-	if (read_single(text, cfg, "daemon", &config->daemon) ||
-	    read_single(text, cfg, "log", &config->log) ||
-	    read_titled(text, cfg, "interface", sizeof(*config->link),
-			(void **)&config->link, &config->links) ||
-	    read_titled(text, cfg, "peer", sizeof(*config->peer),
-			(void **)&config->peer, &config->peers) ||
-	    read_titled(text, cfg, "transport", sizeof(*config->transport),
-			(void **)&config->transport, &config->transports) ||
-	    read_titled(text, cfg, "policy", sizeof(*config->policy),
-			(void **)&config->policy, &config->policies))
-		return -1;
 	for (size_t i = 0; i < config->policies; i++)
-		if (read_knobs(text, cfg_getnsec(cfg, "policy", i), &config->policy[i].policy))
+		if (read_knobs(cfg_getnsec(reading->cfg, "policy", i), &config->policy[i].policy))
 			return -1;
+	return 0;
+}
+
+static int read_transports(struct jv_config *config)
+{
 	for (size_t i = 0; i < config->transports; i++) {
-		cfg_t *from = cfg_getnsec(cfg, "transport", i);
+		struct jv_config_transport *t = &config->transport[i];
 
-		if (default_link(text, from, config, config->transport[i].link))
+		if (default_link(cfg_getnsec(reading->cfg, "transport", i), t->link))
 			return -1;
-		if (!cfg_getstr(from, "preference"))
-			config->transport[i].preference = JV_DEFAULT_PREFERENCE;
-	}
-	for (size_t i = 0; i < config->peers; i++) {
-		cfg_t *from = cfg_getnsec(cfg, "peer", i);
-
-		if (default_link(text, from, config, config->peer[i].link))
-			return -1;
-		if (!config->peer[i].keyed)
-			return complain(text->file, text->opened[from->line],
-					"public-key is missing, it takes " TAKES_KEY);
+		if (!t->preferred)
+			t->preference = JV_DEFAULT_PREFERENCE;
 	}
 	return 0;
+}
+
+static int read_peers(struct jv_config *config)
+{
+	for (size_t i = 0; i < config->peers; i++) {
+		cfg_t *from = cfg_getnsec(reading->cfg, "peer", i);
+
+		if (default_link(from, config->peer[i].link))
+			return -1;
+		if (!config->peer[i].keyed)
+			return complain_at(from, "public-key is missing, it takes a key: 44 "
+					   "characters of base64");
+	}
+	return 0;
+}
+
+static int read_sections(struct jv_config *config)
+{
+	if (read_single("log", &config->log) ||
+	    read_titled("interface", sizeof(*config->link),
+			(void **)&config->link, &config->links) ||
+	    read_titled("peer", sizeof(*config->peer),
+			(void **)&config->peer, &config->peers) ||
+	    read_titled("transport", sizeof(*config->transport),
+			(void **)&config->transport, &config->transports) ||
+	    read_titled("policy", sizeof(*config->policy),
+			(void **)&config->policy, &config->policies))
+		return -1;
+	if (read_policies(config) || read_transports(config))
+		return -1;
+	return read_peers(config);
 }
 
 /* One entry of @whole as a configuration of its own. */
@@ -708,68 +519,145 @@ static struct jv_config part(const struct jv_config *whole, const char *kind, si
 }
 
 /* Put it together where nothing hangs on it, section by section to know which one is wrong. */
-static int rehearse(const struct text *text, cfg_t *cfg, const struct jv_config *config)
+static int rehearse(const struct jv_config *config)
 {
 	static const char *const order[] = { "policy", "interface", "transport", "peer" };
 	struct jv_node *node = jv_node_new(NULL, NULL, NULL);
 	struct jv_error err;
-	int ret = node ? 0 : complain(text->file, 0, "out of memory");
+	int ret = node ? 0 : no_memory();
 
 	for (size_t k = 0; k < sizeof(order) / sizeof(order[0]) && !ret; k++) {
-		for (size_t i = 0; i < cfg_size(cfg, order[k]) && !ret; i++) {
-			cfg_t *from = cfg_getnsec(cfg, order[k], i);
+		for (size_t i = 0; i < cfg_size(reading->cfg, order[k]) && !ret; i++) {
 			struct jv_config one = part(config, order[k], i);
 
-			if (jv_node_apply(node, &one, &err))
-				ret = complain(text->file, text->opened[from->line], "%s",
-					       err.text);
+			if (jv_apply(node, &one, &err))
+				ret = complain_at(cfg_getnsec(reading->cfg, order[k], i), "%s",
+						  err.text);
 		}
 	}
 	jv_node_free(node);
 	return ret;
 }
 
-struct jv_config *jv_config_empty(void)
+/* --- which texts --- */
+
+static int read_text(const char *file, bool told)
 {
-	return calloc(1, sizeof(struct jv_config));
+	struct text *text = calloc(1, sizeof(*text));
+
+	if (!text)
+		return no_memory();
+	*reading->last = text;
+	reading->last = &text->next;
+	text->told = told;
+	text->file = strdup(file);
+	if (!text->file)
+		return no_memory();
+	return slurp(text) || scan(text) || parse(text) ? -1 : 0;
 }
 
-struct jv_config *jv_config_load(const char *file)
+/* FILE's directory, conf.d, *.conf; glob(3) sorts them. */
+static int read_drop_ins(const char *file)
 {
-	struct jv_config *config = jv_config_empty();
-	struct text text = { .file = file };
-	cfg_t *cfg = NULL;
-	int ret = -1;
+	const char *slash = strrchr(file, '/');
+	char *pattern;
+	glob_t found;
+	int ret;
 
-	if (!config)
-		complain(file, 0, "out of memory");
-	else if (!slurp(&text) && !scan(&text))
-		cfg = parse(&text);
-	if (cfg) {
-		ret = read_sections(&text, cfg, config);
-		if (!ret)
-			ret = rehearse(&text, cfg, config);
-		cfg_free(cfg);
-	}
-	free(text.data);
-	free(text.opened);
+	if (asprintf(&pattern, "%.*sconf.d/*.conf", slash ? (int)(slash - file + 1) : 0, file) < 0)
+		return no_memory();
+	ret = glob(pattern, 0, NULL, &found);
+	free(pattern);
+	if (ret)
+		return ret == GLOB_NOMATCH ? 0 : no_memory();
+	for (size_t i = 0; i < found.gl_pathc && !ret; i++)
+		ret = read_text(found.gl_pathv[i], false);
+	globfree(&found);
+	return ret;
+}
+
+/* The state directory may be the file's to name, so this comes last. */
+static int read_told(const struct jv_config_source *source)
+{
+	const char *dir = reading->config->daemon.state_dir;
+	char *file;
+	int ret;
+
+	if (source->state_dir)
+		dir = source->state_dir;
+	else if (!*dir)
+		dir = JV_DEFAULT_STATE;
+	if (asprintf(&file, "%s/" JV_TOLD, dir) < 0)
+		return no_memory();
+	ret = access(file, F_OK) ? 0 : read_text(file, true);
+	free(file);
+	return ret;
+}
+
+static int read_all(const struct jv_config_source *source)
+{
+	int ret = begin_parse() ? no_memory() : 0;
+
+	if (!ret && source->file && !(source->optional && access(source->file, F_OK)))
+		ret = read_text(source->file, false);
+	if (!ret && source->file)
+		ret = read_drop_ins(source->file);
 	if (!ret)
-		return config;
-	jv_config_free(config);
+		ret = read_single("daemon", &reading->config->daemon);
+	if (!ret && source->told)
+		ret = read_told(source);
+	if (!ret)
+		ret = read_sections(reading->config);
+	return ret ? ret : rehearse(reading->config);
+}
+
+static void end_reading(void)
+{
+	struct text *text;
+
+	if (reading->cfg)
+		cfg_free(reading->cfg);
+	while ((text = reading->texts)) {
+		reading->texts = text->next;
+		free(text->file);
+		free(text->data);
+		free(text->opened);
+		free(text);
+	}
+	reading = NULL;
+}
+
+struct jv_config *jv_config_load(const struct jv_config_source *source, FILE *complaints)
+{
+	struct reading r = { .complaints = complaints, .last = &r.texts };
+	int ret;
+
+	reading = &r;
+	r.config = calloc(1, sizeof(*r.config));
+	ret = r.config ? read_all(source) : no_memory();
+	end_reading();
+	if (!ret)
+		return r.config;
+	jv_config_free(r.config);
 	return NULL;
+}
+
+static void free_titled(void *entries, size_t n, size_t size)
+{
+	for (size_t i = 0; entries && i < n; i++)
+		free(((struct jv_config_title *)((char *)entries + i * size))->place);
+	if (entries)
+		sodium_memzero(entries, n * size);
+	free(entries);
 }
 
 void jv_config_free(struct jv_config *config)
 {
 	if (!config)
 		return;
-	if (config->link)
-		sodium_memzero(config->link, config->links * sizeof(*config->link));
-	if (config->peer)
-		sodium_memzero(config->peer, config->peers * sizeof(*config->peer));
-	free(config->link);
-	free(config->peer);
-	free(config->transport);
-	free(config->policy);
+	free_titled(config->link, config->links, sizeof(*config->link));
+	free_titled(config->peer, config->peers, sizeof(*config->peer));
+	free_titled(config->transport, config->transports, sizeof(*config->transport));
+	free_titled(config->policy, config->policies, sizeof(*config->policy));
 	free(config);
 }

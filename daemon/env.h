@@ -11,6 +11,7 @@ struct jv_rtnl;
 struct jv_node;
 struct jv_audit;
 struct jv_limiter;
+struct jv_settings;
 
 struct jv_env {
 	struct jv_loop *loop;
@@ -19,6 +20,7 @@ struct jv_env {
 	struct jv_node *node;
 	struct jv_audit *audit;
 	struct jv_limiter *limiter;
+	struct jv_settings *settings;
 	uint64_t term;			/* of this incarnation, committed */
 	uint64_t refusals[256];		/* exact, by enum jv_reason; shown by Status */
 };

@@ -9,6 +9,8 @@
 
 struct jv_loop {
 	sd_event *event;
+	void (*hangup)(void *arg);	/* NULL: not wanted */
+	void *hangup_arg;
 };
 
 uint64_t jv_now_ns(void)
@@ -32,6 +34,17 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	return 0;
 }
 
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
+{
+	struct jv_loop *loop = arg;
+
+	(void)source;
+	(void)si;
+	if (loop->hangup)
+		loop->hangup(loop->hangup_arg);
+	return 0;
+}
+
 struct jv_loop *jv_loop_new(void)
 {
 	struct jv_loop *loop = calloc(1, sizeof(*loop));
@@ -44,6 +57,7 @@ struct jv_loop *jv_loop_new(void)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	ret = sd_event_new(&loop->event);
@@ -51,6 +65,8 @@ struct jv_loop *jv_loop_new(void)
 		ret = sd_event_add_signal(loop->event, NULL, SIGTERM, on_signal, loop);
 	if (ret >= 0)
 		ret = sd_event_add_signal(loop->event, NULL, SIGINT, on_signal, loop);
+	if (ret >= 0)
+		ret = sd_event_add_signal(loop->event, NULL, SIGHUP, on_hangup, loop);
 	if (ret >= 0)
 		return loop;
 	jv_loop_free(loop);
@@ -76,6 +92,12 @@ int jv_loop_run(struct jv_loop *loop)
 void jv_loop_quit(struct jv_loop *loop, int code)
 {
 	sd_event_exit(loop->event, code);
+}
+
+void jv_loop_on_hangup(struct jv_loop *loop, void (*fn)(void *arg), void *arg)
+{
+	loop->hangup = fn;
+	loop->hangup_arg = arg;
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *arg)

@@ -35,6 +35,9 @@ void jv_loop_free(struct jv_loop *loop);
 int jv_loop_run(struct jv_loop *loop);
 void jv_loop_quit(struct jv_loop *loop, int code);
 
+/* Call @fn on SIGHUP, once the present callback has returned. */
+void jv_loop_on_hangup(struct jv_loop *loop, void (*fn)(void *arg), void *arg);
+
 /* A descriptor that is watched. Embed it, zeroed; owned by the embedder. */
 struct jv_io {
 	struct sd_event_source *source;

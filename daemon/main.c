@@ -13,6 +13,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "apply.h"
 #include "audit.h"
 #include "config.h"
 #include "control.h"
@@ -23,24 +24,26 @@
 #include "loop.h"
 #include "node.h"
 #include "rtnl.h"
+#include "settings.h"
 #include "shard.h"
 #include "store.h"
 
 #define DEFAULT_CONFIG	"/etc/jvpn/jvpnd.conf"
 #define DEFAULT_CONTROL "/run/jvpn/control.sock"
-#define DEFAULT_STATE	"/var/lib/jvpn"
 #define DEFAULT_AUDIT	"/var/log/jvpn/audit.jsonl"
 
 enum { DRAIN_MS = 2000 };
 
 struct options {
 	const char *config, *check, *control, *state_dir, *audit;
+	bool check_all;
 	int level;			/* -1: as the configuration says */
 };
 
 struct daemon {
 	struct options options;
-	struct jv_config *config;
+	struct jv_config_source source;
+	struct jv_config *config, effective;
 	struct jv_env env;
 	struct jv_store *store;
 	struct jv_shard *shard;
@@ -50,10 +53,12 @@ struct daemon {
 
 static const char usage[] =
 	"usage: jvpnd [ OPTION ... ]\n"
-	"  --config FILE          configuration (" DEFAULT_CONFIG ", if it is there)\n"
-	"  --check-config FILE    check a configuration and exit: 0 good, 1 not\n"
+	"  --config FILE          configuration (" DEFAULT_CONFIG ", if it is there),\n"
+	"                         and conf.d/*.conf beside it\n"
+	"  --check                check what it would start with and exit: 0 good, 1 not\n"
+	"  --check-config FILE    the same for this file and the drop-ins beside it\n"
 	"  --control-socket PATH  where jvpn-ip finds us (" DEFAULT_CONTROL ")\n"
-	"  --state-dir DIR        what lasts (" DEFAULT_STATE ")\n"
+	"  --state-dir DIR        what lasts (" JV_DEFAULT_STATE ")\n"
 	"  --audit FILE           stream of events (" DEFAULT_AUDIT ")\n"
 	"  --log-level LEVEL      err, warn, info (the default) or debug\n"
 	"  --foreground           as always\n"
@@ -96,6 +101,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option table[] = {
 		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
 		{ "check-config", required_argument, NULL, 'C' },
 		{ "control-socket", required_argument, NULL, 's' },
 		{ "state-dir", required_argument, NULL, 'd' },
@@ -112,6 +118,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		switch (option) {
 		case 'c':
 			o->config = optarg;
+			break;
+		case 'k':
+			o->check_all = true;
 			break;
 		case 'C':
 			o->check = optarg;
@@ -198,28 +207,72 @@ static int drop_capabilities(struct jv_error *err)
 
 /* --- beginning --- */
 
+static void choose_source(struct daemon *d)
+{
+	const struct options *o = &d->options;
+
+	d->source = (struct jv_config_source){
+		.file = o->config ? o->config : DEFAULT_CONFIG,
+		.optional = !o->config,
+		.told = true, .state_dir = o->state_dir,
+	};
+}
+
+static void copy(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from);
+}
+
+/* What options and defaults make of it. */
+static void choose_effective(struct daemon *d)
+{
+	const struct options *o = &d->options;
+	struct jv_config_daemon *e = &d->effective.daemon;
+	struct jv_config_log *log = &d->effective.log;
+
+	*e = d->config->daemon;
+	*log = d->config->log;
+	copy(e->node_id, sizeof(e->node_id), first(NULL, d->config->daemon.node_id, d->host));
+	copy(e->control_socket, sizeof(e->control_socket),
+	     first(o->control, d->config->daemon.control_socket, DEFAULT_CONTROL));
+	copy(e->state_dir, sizeof(e->state_dir),
+	     first(o->state_dir, d->config->daemon.state_dir, JV_DEFAULT_STATE));
+	copy(log->audit, sizeof(log->audit), first(o->audit, d->config->log.audit, DEFAULT_AUDIT));
+	if (o->level >= 0)
+		log->level = o->level;
+	if (!log->level)
+		log->level = JV_LOG_INFO;
+	jv_log_set_level(log->level);
+}
+
 static int load_config(struct daemon *d)
 {
-	const char *file = d->options.config;
-
-	if (!file && !access(DEFAULT_CONFIG, F_OK))
-		file = DEFAULT_CONFIG;
-	d->config = file ? jv_config_load(file) : jv_config_empty();
+	choose_source(d);
+	d->config = jv_config_load(&d->source, stderr);
 	if (!d->config)
 		return -1;
-	if (d->options.level >= 0)
-		jv_log_set_level(d->options.level);
-	else if (d->config->log.level)
-		jv_log_set_level(d->config->log.level);
+	choose_effective(d);
 	return 0;
+}
+
+static int check_config(const struct daemon *d)
+{
+	struct jv_config_source source = d->source;
+	struct jv_config *config;
+
+	if (d->options.check)
+		source = (struct jv_config_source){ .file = d->options.check };
+	config = jv_config_load(&source, stderr);
+	jv_config_free(config);
+	return config ? 0 : 1;
 }
 
 static int open_audit(struct daemon *d, struct jv_error *err)
 {
 	struct jv_audit_options options = {
-		.path = first(d->options.audit, d->config->log.audit, DEFAULT_AUDIT),
-		.node_id = first(NULL, d->config->daemon.node_id, d->host),
-		.pseudonym_key = d->config->log.clear_ids ? NULL :
+		.path = d->effective.log.audit,
+		.node_id = d->effective.daemon.node_id,
+		.pseudonym_key = d->effective.log.clear_ids ? NULL :
 				 jv_store_pseudonym_key(d->store),
 	};
 
@@ -243,8 +296,7 @@ static int open_neighbours(struct daemon *d, struct jv_error *err)
 
 static int open_store(struct daemon *d, struct jv_error *err)
 {
-	d->store = jv_store_open(first(d->options.state_dir, d->config->daemon.state_dir,
-				       DEFAULT_STATE), err);
+	d->store = jv_store_open(d->effective.daemon.state_dir, err);
 	if (!d->store)
 		return -err->code;
 	d->env.term = jv_store_term(d->store);
@@ -258,11 +310,32 @@ static int open_parts(struct daemon *d, struct jv_error *err)
 	d->env.node = d->shard ? jv_node_new(&jv_shard_node_ops, d->shard, d->env.rtnl) : NULL;
 	if (!d->env.node)
 		return jv_error_set(err, ENOMEM, "out of memory");
-	d->control = jv_control_open(first(d->options.control, d->config->daemon.control_socket,
-					   DEFAULT_CONTROL),
-				     first(NULL, d->config->daemon.control_group, NULL),
+	d->env.settings = jv_settings_new(d->env.loop, d->env.node, &d->source, d->config,
+					  &d->effective, err);
+	if (!d->env.settings)
+		return -err->code;
+	d->control = jv_control_open(d->effective.daemon.control_socket,
+				     first(NULL, d->effective.daemon.control_group, NULL),
 				     &d->env, d->shard, err);
 	return d->control ? 0 : -err->code;
+}
+
+static void on_hangup(void *arg)
+{
+	struct daemon *d = arg;
+	char *said = NULL;
+	size_t size;
+	FILE *out = open_memstream(&said, &size);
+
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)jv_now_ns() / 1000);
+	if (out && !jv_settings_reload(d->env.settings, out))
+		jv_info("configuration applied");
+	if (out)
+		fclose(out);
+	for (char *line = strtok(said, "\n"); line; line = strtok(NULL, "\n"))
+		jv_err("configuration not applied: %s", line);
+	free(said);
+	sd_notify(0, "READY=1");
 }
 
 static int begin(struct daemon *d, struct jv_error *err)
@@ -276,7 +349,7 @@ static int begin(struct daemon *d, struct jv_error *err)
 	if (!ret)
 		ret = open_parts(d, err);
 	if (!ret)
-		ret = jv_node_apply(d->env.node, d->config, err);
+		ret = jv_apply(d->env.node, d->config, err);
 	jv_config_free(d->config);
 	d->config = NULL;
 	if (!ret)
@@ -284,12 +357,15 @@ static int begin(struct daemon *d, struct jv_error *err)
 	/* A thread has the capabilities that its maker had. */
 	if (!ret)
 		ret = jv_audit_start(d->env.audit, err);
+	if (!ret)
+		ret = jv_settings_start(d->env.settings, err);
 	return ret;
 }
 
 static void end(struct daemon *d)
 {
 	jv_control_close(d->control);
+	jv_settings_free(d->env.settings, DRAIN_MS);
 	if (d->shard)
 		jv_shard_stop(d->shard);
 	jv_node_free(d->env.node);
@@ -312,6 +388,7 @@ static int serve(struct daemon *d)
 	if (begin(d, &err)) {
 		jv_err("%s", err.text);
 	} else {
+		jv_loop_on_hangup(d->env.loop, on_hangup, d);
 		jv_info("ready, term %llu", (unsigned long long)d->env.term);
 		sd_notify(0, "READY=1");
 		code = jv_loop_run(d->env.loop);
@@ -324,7 +401,6 @@ static int serve(struct daemon *d)
 int main(int argc, char **argv)
 {
 	static struct daemon d = { .options = { .level = -1 } };
-	struct jv_config *config;
 
 	if (sodium_init() < 0) {
 		fprintf(stderr, "jvpnd: libsodium does not work on this machine\n");
@@ -332,10 +408,9 @@ int main(int argc, char **argv)
 	}
 	if (parse_options(argc, argv, &d.options))
 		return 1;
-	if (d.options.check) {
-		config = jv_config_load(d.options.check);
-		jv_config_free(config);
-		return config ? 0 : 1;
+	if (d.options.check || d.options.check_all) {
+		choose_source(&d);
+		return check_config(&d);
 	}
 	gethostname(d.host, sizeof(d.host) - 1);
 	harden();

@@ -11,6 +11,7 @@
 #include "audit.h"
 #include "methods.h"
 #include "node.h"
+#include "settings.h"
 #include "shard.h"
 
 #define INTERFACE "io.jvpn.Control"
@@ -18,6 +19,7 @@
 struct result {
 	struct jv_error err;
 	struct jv_command_result command;
+	char note[512];			/* what people should know of a success, or "" */
 };
 
 enum type { TYPE_STRING, TYPE_INT, TYPE_BOOL, TYPE_STRINGS };
@@ -28,14 +30,14 @@ struct parameter {
 	bool required;
 };
 
-enum { PARAMETERS = 7 };
+enum { PARAMETERS = 8 };
 
 struct method {
 	const char *name;
 	/* 0, 1 (the reply comes later), or -errno and @result. */
 	int (*run)(struct jv_call *call, const json_t *in, json_t *out, struct result *result);
 	const char *what;		/* it acts on, for NotFound */
-	bool changes;			/* the configuration: audited */
+	enum { READS, CHANGES, CHANGES_POLICY } effect;	/* a change is audited, here or there, and kept */
 	struct parameter parameters[PARAMETERS + 1];
 };
 
@@ -104,6 +106,43 @@ static int key_of(const json_t *in, const char *name, uint8_t key[32], const uin
 	return 0;
 }
 
+/* The file wins when it is read again. */
+static void note_place(struct result *result, const char *what, const char *name,
+		       const struct jv_origin *origin)
+{
+	if (origin->place && !origin->told)
+		snprintf(result->note, sizeof(result->note), "%s %s stands in %s: this lasts until "
+			 "the configuration is read again, change it there as well", what, name,
+			 origin->place);
+}
+
+/*
+ * The file a key came from, if it may stand in our place for the key, which is never
+ * copied. Else NULL, and @what is not kept.
+ */
+static const char *key_file_of(const json_t *in, const char *name, const uint8_t *key,
+			       const char *what, struct result *result)
+{
+	const char *path = text_of(in, name);
+	char why[JV_CONFIG_PATH + 128] = "it came from no file";
+	uint8_t read[32] = { 0 };
+
+	if (!key)
+		return NULL;
+	if (path && !jv_config_read_key(path, read, why, sizeof(why))) {
+		if (!sodium_memcmp(read, key, sizeof(read)) && *path == '/' &&
+		    strlen(path) < JV_CONFIG_PATH) {
+			sodium_memzero(read, sizeof(read));
+			return path;
+		}
+		snprintf(why, sizeof(why), "\"%.200s\" is no whole path, or holds another", path);
+	}
+	sodium_memzero(read, sizeof(read));
+	snprintf(result->note, sizeof(result->note), "%s is not kept for the next start: %s", what,
+		 why);
+	return NULL;
+}
+
 static void put(json_t *object, const char *key, json_t *value)
 {
 	json_object_set_new(object, key, value);
@@ -165,14 +204,67 @@ static int run_status(struct jv_call *call, const json_t *in, json_t *out, struc
 	put_number(out, "audit_written", jv_audit_written(env->audit));
 	put_number(out, "audit_dropped", jv_audit_dropped(env->audit));
 	put(out, "refusals", refusals);
+	put_text(out, "kept_in", jv_settings_path(env->settings));
+	if (jv_settings_trouble(env->settings))
+		put_text(out, "trouble", jv_settings_trouble(env->settings));
 	return 0;
 }
 
 /* --- links --- */
 
+static int prefixes_of(const json_t *in, const char *name, bool host_bits, unsigned int max,
+		       struct jv_prefix *prefix, unsigned int *n, struct jv_error *err)
+{
+	const json_t *list = json_object_get(in, name), *item;
+	size_t i;
+
+	if (json_array_size(list) > max)
+		return jv_error_param(err, name, "%zu are too many: 1 to %u are allowed",
+				      json_array_size(list), max);
+	json_array_foreach(list, i, item) {
+		const char *text = json_string_value(item);
+
+		if (jv_prefix_parse(&prefix[i], text, host_bits))
+			return jv_error_param(err, name, "\"%s\" is not allowed, it takes "
+					      "ADDRESS/LENGTH%s", text,
+					      host_bits ? "" : " without bits behind the length");
+		*n = i + 1;
+	}
+	return 0;
+}
+
+/* What is given comes on top of what the link has. */
+static int addresses_of(const json_t *in, const struct jv_link *link,
+			struct jv_prefix address[2 * JV_LINK_ADDRESSES],
+			struct jv_link_change *change, struct jv_error *err)
+{
+	struct jv_prefix given[JV_LINK_ADDRESSES];
+	unsigned int n = 0, have = link ? link->addresses : 0;
+	int ret = prefixes_of(in, "addresses", true, JV_LINK_ADDRESSES, given, &n, err);
+
+	if (ret || !n)
+		return ret;
+	if (have)
+		memcpy(address, link->address, have * sizeof(*address));
+	for (unsigned int i = 0; i < n; i++) {
+		unsigned int j = 0;
+
+		while (j < have && !jv_prefix_equal(&address[j], &given[i]))
+			j++;
+		address[j] = given[i];
+		have += j == have;
+	}
+	change->addresses = have;
+	change->address = address;
+	return 0;
+}
+
 static int run_link_set(struct jv_call *call, const json_t *in, json_t *out,
 			struct result *result)
 {
+	const char *ifname = text_of(in, "ifname");
+	const struct jv_link *link = jv_node_link(call->env->node, ifname);
+	struct jv_prefix address[2 * JV_LINK_ADDRESSES];
 	struct jv_link_change change = { 0 };
 	uint32_t mtu, mark, table;
 	union jv_addr listen;
@@ -190,8 +282,13 @@ static int run_link_set(struct jv_call *call, const json_t *in, json_t *out,
 	if (!ret)
 		ret = u32_of(in, "table", &table, &change.table, &result->err);
 	if (!ret)
-		ret = jv_node_link_set(call->env->node, text_of(in, "ifname"), &change,
-				       &result->err);
+		ret = addresses_of(in, link, address, &change, &result->err);
+	change.key_file = key_file_of(in, "private_key_file", change.private_key,
+				      "the private key", result);
+	if (link)
+		note_place(result, "interface", ifname, &link->origin);
+	if (!ret)
+		ret = jv_node_link_set(call->env->node, ifname, &change, &result->err);
 	sodium_memzero(key, sizeof(key));
 	return ret;
 }
@@ -199,8 +296,13 @@ static int run_link_set(struct jv_call *call, const json_t *in, json_t *out,
 static int run_link_forget(struct jv_call *call, const json_t *in, json_t *out,
 			   struct result *result)
 {
+	const char *ifname = text_of(in, "ifname");
+	const struct jv_link *link = jv_node_link(call->env->node, ifname);
+
 	(void)out;
-	return jv_node_link_forget(call->env->node, text_of(in, "ifname"), &result->err);
+	if (link)
+		note_place(result, "interface", ifname, &link->origin);
+	return jv_node_link_forget(call->env->node, ifname, &result->err);
 }
 
 static bool dials(const struct jv_link *link)
@@ -247,25 +349,6 @@ static int run_link_show(struct jv_call *call, const json_t *in, json_t *out,
 
 /* --- peers --- */
 
-static int prefixes_of(const json_t *list, struct jv_prefix prefix[JV_PEER_PREFIXES],
-		       unsigned int *n, struct jv_error *err)
-{
-	const json_t *item;
-	size_t i;
-
-	if (json_array_size(list) > JV_PEER_PREFIXES)
-		return jv_error_param(err, "allowed_ips", "%zu allowed-ips given: 1 to %d are "
-				      "allowed", json_array_size(list), JV_PEER_PREFIXES);
-	json_array_foreach(list, i, item) {
-		if (jv_prefix_parse(&prefix[i], json_string_value(item), false))
-			return jv_error_param(err, "allowed_ips", "\"%s\" is not allowed, it takes "
-					      "ADDRESS/LENGTH without bits behind the length",
-					      json_string_value(item));
-		*n = i + 1;
-	}
-	return 0;
-}
-
 static int run_peer_add(struct jv_call *call, const json_t *in, json_t *out,
 			struct result *result)
 {
@@ -285,8 +368,10 @@ static int run_peer_add(struct jv_call *call, const json_t *in, json_t *out,
 		ret = addr_of(in, "endpoint", &endpoint, &spec.endpoint, &result->err);
 	spec.endpoints = spec.endpoint ? 1 : 0;
 	if (!ret)
-		ret = prefixes_of(json_object_get(in, "allowed_ips"), prefix, &spec.prefixes,
-				  &result->err);
+		ret = prefixes_of(in, "allowed_ips", false, JV_PEER_PREFIXES, prefix,
+				  &spec.prefixes, &result->err);
+	spec.psk_file = key_file_of(in, "preshared_key_file", spec.psk, "this peer, by its "
+				    "preshared key,", result);
 	if (!ret)
 		ret = jv_node_peer_add(call->env->node, text_of(in, "ifname"), &spec,
 				       &result->err);
@@ -297,7 +382,11 @@ static int run_peer_add(struct jv_call *call, const json_t *in, json_t *out,
 static int run_peer_del(struct jv_call *call, const json_t *in, json_t *out,
 			struct result *result)
 {
+	const struct jv_peer *peer = jv_node_peer(call->env->node, text_of(in, "peer"));
+
 	(void)out;
+	if (peer)
+		note_place(result, "peer", peer->name, &peer->origin);
 	return jv_node_peer_del(call->env->node, text_of(in, "peer"), &result->err);
 }
 
@@ -342,22 +431,26 @@ static int run_peer_show(struct jv_call *call, const json_t *in, json_t *out,
 static int run_transport_add(struct jv_call *call, const json_t *in, json_t *out,
 			     struct result *result)
 {
-	uint32_t preference = JV_DEFAULT_PREFERENCE;
-	int ret = u32_of(in, "preference", &preference, NULL, &result->err);
+	struct jv_transport_spec spec = {
+		.name = text_of(in, "name"), .match = text_of(in, "match"),
+		.preference = JV_DEFAULT_PREFERENCE,
+		.metered = json_is_true(json_object_get(in, "metered")),
+	};
+	int ret = u32_of(in, "preference", &spec.preference, NULL, &result->err);
 
 	(void)out;
-	if (!ret)
-		ret = jv_node_transport_add(call->env->node, text_of(in, "ifname"),
-					    text_of(in, "name"), text_of(in, "match"), preference,
-					    json_is_true(json_object_get(in, "metered")),
-					    &result->err);
-	return ret;
+	return ret ? ret : jv_node_transport_add(call->env->node, text_of(in, "ifname"), &spec,
+						 &result->err);
 }
 
 static int run_transport_del(struct jv_call *call, const json_t *in, json_t *out,
 			     struct result *result)
 {
+	const struct jv_transport *t = jv_node_transport(call->env->node, text_of(in, "name"));
+
 	(void)out;
+	if (t)
+		note_place(result, "transport", t->name, &t->origin);
 	return jv_node_transport_del(call->env->node, text_of(in, "name"), &result->err);
 }
 
@@ -444,9 +537,52 @@ static int run_policy_set(struct jv_call *call, const json_t *in, json_t *out,
 	};
 
 	(void)out;
+	if (policy)
+		note_place(result, "policy", name, &policy->origin);
 	snprintf(record.text, sizeof(record.text), "%s: %s = %s", name, text_of(in, "knob"),
 		 text_of(in, "value"));
 	jv_audit_push(call->env->audit, &record);
+	return ret;
+}
+
+/* --- the configuration as a whole --- */
+
+static int run_conf_show(struct jv_call *call, const json_t *in, json_t *out,
+			 struct result *result)
+{
+	char *text = jv_settings_text(call->env->settings);
+
+	(void)in;
+	if (!text)
+		return jv_error_set(&result->err, ENOMEM, "out of memory");
+	put_text(out, "text", text);
+	free(text);
+	return 0;
+}
+
+/* One complaint comes at a time; it has no newline of its own. */
+static int run_conf_apply(struct jv_call *call, const json_t *in, json_t *out,
+			  struct result *result)
+{
+	struct jv_audit_record record = { .event = JV_AUDIT_CONFIG_CHANGED, .text = "ConfApply" };
+	char *said = NULL;
+	size_t size;
+	FILE *complaints = open_memstream(&said, &size);
+	int ret;
+
+	(void)in;
+	if (!complaints)
+		return jv_error_set(&result->err, ENOMEM, "out of memory");
+	ret = jv_settings_reload(call->env->settings, complaints);
+	fclose(complaints);
+	if (ret) {
+		said[strcspn(said, "\n")] = '\0';
+		put_text(out, "said", said);
+		ret = jv_error_set(&result->err, EKEYREJECTED, "refused");
+	} else {
+		jv_audit_push(call->env->audit, &record);
+	}
+	free(said);
 	return ret;
 }
 
@@ -585,40 +721,43 @@ static int run_session_terminate(struct jv_call *call, const json_t *in, json_t 
 #define OPTIONAL(name, type) { name, TYPE_##type, false }
 
 static const struct method methods[] = {
-	{ "Status", run_status, "", false, { { 0 } } },
-	{ "LinkSet", run_link_set, "link", true, {
+	{ "Status", run_status, "", READS, { { 0 } } },
+	{ "LinkSet", run_link_set, "link", CHANGES, {
 		REQUIRED("ifname", STRING), OPTIONAL("private_key", STRING),
-		OPTIONAL("listen", STRING), OPTIONAL("mtu", INT), OPTIONAL("fwmark", INT),
-		OPTIONAL("table", INT) } },
-	{ "LinkForget", run_link_forget, "link", true, { REQUIRED("ifname", STRING) } },
-	{ "LinkShow", run_link_show, "link", false, { OPTIONAL("ifname", STRING) } },
-	{ "PeerAdd", run_peer_add, "peer", true, {
+		OPTIONAL("private_key_file", STRING), OPTIONAL("listen", STRING),
+		OPTIONAL("mtu", INT), OPTIONAL("fwmark", INT), OPTIONAL("table", INT),
+		OPTIONAL("addresses", STRINGS) } },
+	{ "LinkForget", run_link_forget, "link", CHANGES, { REQUIRED("ifname", STRING) } },
+	{ "LinkShow", run_link_show, "link", READS, { OPTIONAL("ifname", STRING) } },
+	{ "PeerAdd", run_peer_add, "peer", CHANGES, {
 		REQUIRED("ifname", STRING), REQUIRED("public_key", STRING),
 		OPTIONAL("name", STRING), OPTIONAL("endpoint", STRING),
 		REQUIRED("allowed_ips", STRINGS), OPTIONAL("preshared_key", STRING),
-		OPTIONAL("policy", STRING) } },
-	{ "PeerDel", run_peer_del, "peer", true, { REQUIRED("peer", STRING) } },
-	{ "PeerShow", run_peer_show, "peer", false, { OPTIONAL("peer", STRING) } },
-	{ "TransportAdd", run_transport_add, "transport", true, {
+		OPTIONAL("preshared_key_file", STRING), OPTIONAL("policy", STRING) } },
+	{ "PeerDel", run_peer_del, "peer", CHANGES, { REQUIRED("peer", STRING) } },
+	{ "PeerShow", run_peer_show, "peer", READS, { OPTIONAL("peer", STRING) } },
+	{ "TransportAdd", run_transport_add, "transport", CHANGES, {
 		REQUIRED("ifname", STRING), REQUIRED("name", STRING), OPTIONAL("match", STRING),
 		OPTIONAL("preference", INT), OPTIONAL("metered", BOOL) } },
-	{ "TransportDel", run_transport_del, "transport", true, { REQUIRED("name", STRING) } },
-	{ "TransportShow", run_transport_show, "transport", false, {
+	{ "TransportDel", run_transport_del, "transport", CHANGES, { REQUIRED("name", STRING) } },
+	{ "TransportShow", run_transport_show, "transport", READS, {
 		OPTIONAL("name", STRING) } },
-	{ "PolicyShow", run_policy_show, "policy", false, { OPTIONAL("name", STRING) } },
-	{ "PolicySet", run_policy_set, "policy", false, {
+	{ "PolicyShow", run_policy_show, "policy", READS, { OPTIONAL("name", STRING) } },
+	{ "PolicySet", run_policy_set, "policy", CHANGES_POLICY, {
 		REQUIRED("name", STRING), REQUIRED("knob", STRING), REQUIRED("value", STRING) } },
-	{ "SessionShow", run_session_show, "session", false, { OPTIONAL("id", STRING) } },
-	{ "SessionSwitch", run_session_switch, "session", false, {
+	{ "ConfShow", run_conf_show, "", READS, { { 0 } } },
+	{ "ConfApply", run_conf_apply, "", READS, { { 0 } } },
+	{ "SessionShow", run_session_show, "session", READS, { OPTIONAL("id", STRING) } },
+	{ "SessionSwitch", run_session_switch, "session", READS, {
 		REQUIRED("id", STRING), REQUIRED("transport", STRING),
 		OPTIONAL("if_version", INT), OPTIONAL("reason", STRING) } },
-	{ "SessionRekey", run_session_rekey, "session", false, {
+	{ "SessionRekey", run_session_rekey, "session", READS, {
 		REQUIRED("id", STRING), OPTIONAL("if_version", INT),
 		OPTIONAL("reason", STRING) } },
-	{ "SessionReattach", run_session_reattach, "session", false, {
+	{ "SessionReattach", run_session_reattach, "session", READS, {
 		REQUIRED("id", STRING), OPTIONAL("if_version", INT),
 		OPTIONAL("reason", STRING) } },
-	{ "SessionTerminate", run_session_terminate, "session", false, {
+	{ "SessionTerminate", run_session_terminate, "session", READS, {
 		REQUIRED("id", STRING), OPTIONAL("if_version", INT),
 		OPTIONAL("reason", STRING) } },
 };
@@ -688,6 +827,12 @@ static json_t *reply_of(int ret, const char *what, json_t *out, const struct res
 
 	if (!ret)
 		return json_pack("{s:o}", "parameters", out);
+	if (ret == -EKEYREJECTED) {
+		put_text(out, "message", text_of(out, "said"));
+		json_object_del(out, "said");
+		return json_pack("{s:s, s:o}", "error", INTERFACE ".ConfigRejected", "parameters",
+				 out);
+	}
 	json_object_clear(out);
 	switch (ret) {
 	case -ENOENT:
@@ -735,6 +880,26 @@ static void audit_change(const struct jv_call *call, const struct method *method
 	jv_audit_push(call->env->audit, &record);
 }
 
+/* The change is made; this is whether it will be there after the next start, too. */
+static void kept(void *arg, const char *why)
+{
+	struct jv_call *call = arg;
+	json_t *reply = call->reply, *out = json_object_get(reply, "parameters");
+
+	call->pending = false;
+	call->reply = NULL;
+	if (why && !json_object_get(out, "note"))
+		put_text(out, "note", why);
+	call->finish(call, reply);
+}
+
+static void keep(struct jv_call *call, json_t *reply)
+{
+	call->pending = true;
+	call->reply = reply;
+	jv_settings_save(call->env->settings, kept, call);
+}
+
 static void run(struct jv_call *call, const struct method *method, const json_t *in)
 {
 	const char *wrong = wrong_parameter(method, in);
@@ -752,9 +917,15 @@ static void run(struct jv_call *call, const struct method *method, const json_t 
 		json_decref(out);
 		return;
 	}
-	if (!ret && method->changes)
+	if (!ret && method->effect == CHANGES)
 		audit_change(call, method, in);
-	call->finish(call, reply_of(ret, method->what, out, &result));
+	if (!ret && *result.note)
+		put_text(out, "note", result.note);
+	out = reply_of(ret, method->what, out, &result);
+	if (!ret && method->effect != READS)
+		keep(call, out);
+	else
+		call->finish(call, out);
 }
 
 void jv_method_call(struct jv_call *call, const json_t *request)
@@ -784,7 +955,11 @@ void jv_method_call(struct jv_call *call, const json_t *request)
 
 void jv_method_forget(struct jv_call *call)
 {
-	if (call->pending)
+	if (call->reply)
+		jv_settings_forget(call->env->settings, call);
+	else if (call->pending)
 		jv_shard_session_forget(call->shard, call);
+	json_decref(call->reply);
+	call->reply = NULL;
 	call->pending = false;
 }

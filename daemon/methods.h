@@ -20,6 +20,7 @@ struct jv_call {
 	struct jv_shard *shard;
 	uint64_t started_ms;		/* of the daemon */
 	bool pending;			/* finish() is still to come */
+	json_t *reply;			/* it, while the change is being kept; NULL: not there yet */
 	/* Takes @reply over; called once per call, perhaps from within jv_method_call(). */
 	void (*finish)(struct jv_call *call, json_t *reply);
 };

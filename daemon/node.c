@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
 #include "log.h"
 #include "node.h"
 #include "rtnl.h"
@@ -55,6 +54,23 @@ static int check_ifname(const char *name, struct jv_error *err)
 	return jv_error_param(err, "ifname", "\"%s\" cannot be the name of an interface: 1 to %d "
 			      "characters without slash, colon and space are allowed", name,
 			      IFNAMSIZ - 1);
+}
+
+/* --- who said so --- */
+
+static char *copy(const char *text)
+{
+	return text ? strdup(text) : NULL;
+}
+
+/* What a file says now stands there; what jvpn-ip changes still does. */
+void jv_origin_take(struct jv_origin *origin, const struct jv_origin *from, bool fresh)
+{
+	if (!from->place && !fresh)
+		return;
+	free(origin->place);
+	origin->place = copy(from->place);
+	origin->told = from->place ? from->told : true;
 }
 
 /* --- looking --- */
@@ -251,7 +267,15 @@ static struct jv_link *link_new(const char *name)
 static void peer_free(struct jv_peer *peer)
 {
 	sodium_free(peer->psk);
+	free(peer->psk_file);
+	free(peer->origin.place);
 	free(peer);
+}
+
+static void transport_free(struct jv_transport *t)
+{
+	free(t->origin.place);
+	free(t);
 }
 
 static void link_free(struct jv_link *link)
@@ -265,9 +289,11 @@ static void link_free(struct jv_link *link)
 	}
 	while ((t = link->transports)) {
 		link->transports = t->next;
-		free(t);
+		transport_free(t);
 	}
 	sodium_free(link->key);
+	free(link->key_file);
+	free(link->origin.place);
 	free(link);
 }
 
@@ -288,11 +314,8 @@ static int check_ipv4(const char *parameter, const union jv_addr *addr, struct j
 			      "ADDRESS:PORT is needed", jv_addr_format(addr, text));
 }
 
-static int check_link_change(const struct jv_node *node, const char *ifname,
-			     const struct jv_link_change *change, struct jv_error *err)
+static int check_link_values(const struct jv_link_change *change, struct jv_error *err)
 {
-	const struct jv_link *link = jv_node_link(node, ifname);
-
 	if (change->mtu && (*change->mtu < MTU_MIN || *change->mtu > MTU_MAX))
 		return jv_error_param(err, "mtu", "mtu %u is not allowed: %d to %d are",
 				      *change->mtu, MTU_MIN, MTU_MAX);
@@ -305,12 +328,61 @@ static int check_link_change(const struct jv_node *node, const char *ifname,
 	if (change->addresses > JV_LINK_ADDRESSES)
 		return jv_error_param(err, "addresses", "%u addresses are too many: %d are allowed",
 				      change->addresses, JV_LINK_ADDRESSES);
-	if (change->listen && check_ipv4("listen", change->listen, err))
-		return -EINVAL;
-	if (change->listen && link && dials(link))
+	return change->listen ? check_ipv4("listen", change->listen, err) : 0;
+}
+
+/* What sessions stand on, and would end with, or NULL. */
+static const char *changed_foundation(const struct jv_link *link,
+				      const struct jv_link_change *change)
+{
+	uint32_t mark = change->mark ? *change->mark : change->whole ? JV_DEFAULT_MARK : link->mark;
+	uint32_t table = change->table ? *change->table :
+			 change->whole ? JV_DEFAULT_TABLE : link->table;
+	struct jv_keypair key;
+	bool same = true;
+
+	if (change->private_key) {
+		jv_keypair_from_secret(&key, change->private_key);
+		same = link->keyed && !memcmp(key.public, link->key->public, sizeof(key.public));
+		sodium_memzero(&key, sizeof(key));
+	} else if (change->whole) {
+		same = !link->key_file;
+	}
+	if (!same)
+		return "private-key";
+	if (change->listen ? !link->listening || !jv_addr_equal(change->listen, &link->listen)
+			   : change->whole && link->listening)
+		return "listen";
+	if (mark != link->mark)
+		return "fwmark";
+	return table != link->table ? "table" : NULL;
+}
+
+static int check_link_change(const struct jv_node *node, const char *ifname,
+			     const struct jv_link_change *change, struct jv_error *err)
+{
+	const struct jv_link *link = jv_node_link(node, ifname);
+	const char *what = link && change->whole && link->up ? changed_foundation(link, change)
+							     : NULL;
+	int ret = check_link_values(change, err);
+
+	if (ret)
+		return ret;
+	if (change->listen && link && dials(link) && !change->whole)
 		return jv_error_param(err, "listen", "\"%s\" is the client of its peers' endpoints: "
 				      "a gateway needs an interface of its own", ifname);
+	if (what)
+		return jv_error_set(err, EBUSY, "interface %s: %s cannot change while it runs, its "
+				    "sessions would end: restart jvpnd", ifname, what);
 	return 0;
+}
+
+int jv_node_link_check(const struct jv_node *node, const char *ifname,
+		       const struct jv_link_change *change, struct jv_error *err)
+{
+	int ret = check_ifname(ifname, err);
+
+	return ret ? ret : check_link_change(node, ifname, change, err);
 }
 
 /* The device behind the name, made if that was asked for. 0 and *ifindex. */
@@ -338,11 +410,35 @@ static int find_device(struct jv_node *node, const char *name, bool create, int 
 	return 0;
 }
 
+static void set_addresses(struct jv_link *link, const struct jv_link_change *change)
+{
+	if (!change->addresses && !change->whole)
+		return;
+	link->addresses = change->addresses;
+	if (change->addresses)
+		memcpy(link->address, change->address,
+		       change->addresses * sizeof(*change->address));
+}
+
+static void set_key(struct jv_link *link, const struct jv_link_change *change)
+{
+	if (!change->private_key)
+		return;
+	jv_keypair_from_secret(link->key, change->private_key);
+	link->keyed = true;
+	free(link->key_file);
+	link->key_file = copy(change->key_file);
+}
+
 static void set_fields(struct jv_link *link, const struct jv_link_change *change)
 {
-	if (change->private_key) {
-		jv_keypair_from_secret(link->key, change->private_key);
-		link->keyed = true;
+	set_key(link, change);
+	set_addresses(link, change);
+	if (change->whole) {
+		link->listening = false;
+		link->mtu = 0;
+		link->mark = JV_DEFAULT_MARK;
+		link->table = JV_DEFAULT_TABLE;
 	}
 	if (change->listen) {
 		link->listen = *change->listen;
@@ -354,11 +450,6 @@ static void set_fields(struct jv_link *link, const struct jv_link_change *change
 		link->mark = *change->mark;
 	if (change->table)
 		link->table = *change->table;
-	if (change->addresses) {
-		link->addresses = change->addresses;
-		memcpy(link->address, change->address,
-		       change->addresses * sizeof(*change->address));
-	}
 }
 
 /* Back to what it was before set_fields(). */
@@ -386,12 +477,17 @@ static int restart_link(struct jv_node *node, struct jv_link *link,
 	if (!old_key)
 		return jv_error_set(err, ENOMEM, "out of memory");
 	*old_key = *link->key;
+	old.key_file = copy(link->key_file);
 	link_stop(node, link, false);
 	set_fields(link, change);
 	ret = link_start(node, link, err);
 	if (ret) {
 		restore_fields(link, &old, old_key);
+		free(link->key_file);
+		link->key_file = old.key_file;
 		link_start(node, link, NULL);
+	} else {
+		free(old.key_file);
 	}
 	sodium_free(old_key);
 	return ret;
@@ -410,6 +506,35 @@ static int try_listen(const struct jv_node *node, const struct jv_link *link,
 	return jv_udp_check(&options, err);
 }
 
+static bool has_address(unsigned int n, const struct jv_prefix *list, const struct jv_prefix *one)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (jv_prefix_equal(&list[i], one))
+			return true;
+	return false;
+}
+
+/* The new ones first: they may be refused, and nothing has changed then. */
+static int change_addresses(struct jv_node *node, const struct jv_link *link,
+			    const struct jv_link_change *change, struct jv_error *err)
+{
+	unsigned int added;
+	int ret = 0;
+
+	if (!node->rtnl || (!change->addresses && !change->whole))
+		return 0;
+	for (added = 0; added < change->addresses && !ret; added++)
+		ret = jv_rtnl_addr_add(node->rtnl, link->ifindex, &change->address[added], err);
+	for (unsigned int i = 0; ret && i + 1 < added; i++)
+		if (!has_address(link->addresses, link->address, &change->address[i]))
+			jv_rtnl_addr_del(node->rtnl, link->ifindex, &change->address[i], NULL);
+	for (unsigned int i = 0; !ret && i < link->addresses; i++)
+		if (!has_address(change->addresses, change->address, &link->address[i]))
+			jv_rtnl_addr_del(node->rtnl, link->ifindex, &link->address[i], NULL);
+	return ret;
+}
+
+/* Sessions end only if what they stand on is another one. */
 static int change_link(struct jv_node *node, struct jv_link *link,
 		       const struct jv_link_change *change, struct jv_error *err)
 {
@@ -417,12 +542,12 @@ static int change_link(struct jv_node *node, struct jv_link *link,
 
 	if (ret)
 		return ret;
-	if (!link->up || change->private_key || change->listen || change->mark ||
-	    change->table || change->addresses)
+	if (!link->up || changed_foundation(link, change))
 		return restart_link(node, link, change, err);
-	/* Sessions need not end for the sake of the MTU. */
 	if (change->mtu && node->rtnl)
 		ret = jv_rtnl_mtu(node->rtnl, link->ifindex, *change->mtu, err);
+	if (!ret)
+		ret = change_addresses(node, link, change, err);
 	if (!ret)
 		set_fields(link, change);
 	return ret;
@@ -448,11 +573,13 @@ int jv_node_link_set(struct jv_node *node, const char *ifname,
 	bool created = false;
 	int ifindex, ret;
 
-	ret = check_ifname(ifname, err);
-	if (!ret)
-		ret = check_link_change(node, ifname, change, err);
+	ret = jv_node_link_check(node, ifname, change, err);
+	if (!ret && link)
+		ret = change_link(node, link, change, err);
+	if (!ret && link)
+		jv_origin_take(&link->origin, &change->origin, false);
 	if (ret || link)
-		return ret ? ret : change_link(node, link, change, err);
+		return ret;
 	ret = find_device(node, ifname, change->create, &ifindex, &created, err);
 	if (ret)
 		return ret;
@@ -464,6 +591,7 @@ int jv_node_link_set(struct jv_node *node, const char *ifname,
 	while (*at)
 		at = &(*at)->next;
 	*at = link;
+	jv_origin_take(&link->origin, &change->origin, true);
 	set_fields(link, change);
 	ret = link_start(node, link, err);
 	if (ret)
@@ -601,6 +729,8 @@ static struct jv_peer *peer_new(const struct jv_node *node, struct jv_link *link
 	peer->has_psk = spec->psk;
 	if (spec->psk)
 		memcpy(peer->psk, spec->psk, 32);
+	peer->psk_file = copy(spec->psk_file);
+	jv_origin_take(&peer->origin, &spec->origin, true);
 	peer->link = link;
 	snprintf(peer->name, sizeof(peer->name), "%s",
 		 spec->name ? spec->name : jv_hex(spec->public_key, 8, hex));
@@ -669,41 +799,48 @@ static void transport_remove(struct jv_node *node, struct jv_transport *t)
 	while (*at != t)
 		at = &(*at)->next;
 	*at = t->next;
-	free(t);
+	transport_free(t);
 }
 
-int jv_node_transport_add(struct jv_node *node, const char *ifname, const char *name,
-			  const char *match, uint32_t preference, bool metered,
-			  struct jv_error *err)
+static int check_transport(const struct jv_node *node, const struct jv_transport_spec *spec,
+			   const char *match, struct jv_error *err)
 {
+	const struct jv_transport *same = jv_node_transport(node, spec->name);
+
+	if (!*match || strlen(match) >= sizeof(same->match))
+		return jv_error_param(err, "match", "match \"%s\" is not allowed: a pattern of 1 to "
+				      "%zu characters is", match, sizeof(same->match) - 1);
+	if (spec->preference > 1000)
+		return jv_error_param(err, "preference", "preference %u is not allowed: 0 to 1000 "
+				      "are", spec->preference);
+	return same ? jv_error_param(err, "name", "there is a transport \"%s\" on %s already",
+				     spec->name, same->link->name) : 0;
+}
+
+int jv_node_transport_add(struct jv_node *node, const char *ifname,
+			  const struct jv_transport_spec *spec, struct jv_error *err)
+{
+	const char *match = spec->match ? spec->match : spec->name;
 	struct jv_link *link = jv_node_link(node, ifname);
+	int ret = check_name("name", spec->name, err);
 	struct jv_transport *t, **at;
-	int ret = check_name("name", name, err);
 
 	if (ret)
 		return ret;
 	if (!link)
 		return no_link(ifname, err);
-	if (!match)
-		match = name;
-	if (!*match || strlen(match) >= sizeof(t->match))
-		return jv_error_param(err, "match", "match \"%s\" is not allowed: a pattern of 1 to "
-				      "%zu characters is", match, sizeof(t->match) - 1);
-	if (preference > 1000)
-		return jv_error_param(err, "preference", "preference %u is not allowed: 0 to 1000 "
-				      "are", preference);
-	t = jv_node_transport(node, name);
-	if (t)
-		return jv_error_param(err, "name", "there is a transport \"%s\" on %s already",
-				      name, t->link->name);
+	ret = check_transport(node, spec, match, err);
+	if (ret)
+		return ret;
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return jv_error_set(err, ENOMEM, "out of memory");
 	t->link = link;
-	snprintf(t->name, sizeof(t->name), "%s", name);
+	jv_origin_take(&t->origin, &spec->origin, true);
+	snprintf(t->name, sizeof(t->name), "%s", spec->name);
 	snprintf(t->match, sizeof(t->match), "%s", match);
-	t->preference = preference;
-	t->metered = metered;
+	t->preference = spec->preference;
+	t->metered = spec->metered;
 	for (at = &link->transports; *at; at = &(*at)->next)
 		;
 	*at = t;
@@ -741,22 +878,64 @@ static struct jv_named_policy *policy_new(struct jv_node *node, const char *name
 	return p;
 }
 
-static int policy_store(struct jv_node *node, const char *name, const struct jv_policy *policy,
-			struct jv_error *err)
+static bool same_policy(const struct jv_policy *a, const struct jv_policy *b)
+{
+	for (size_t i = 0; i < jv_knobs_count; i++)
+		if (jv_knob_get(a, &jv_knobs[i]) != jv_knob_get(b, &jv_knobs[i]))
+			return false;
+	return true;
+}
+
+static void policy_replace(struct jv_node *node, struct jv_named_policy *p,
+			   const struct jv_policy *policy)
+{
+	bool same = same_policy(&p->policy, policy);
+
+	p->policy = *policy;
+	if (same)
+		return;
+	p->version++;
+	if (node->ops->policy_changed)
+		node->ops->policy_changed(node->arg, p);
+}
+
+int jv_node_policy_store(struct jv_node *node, const char *name, const struct jv_policy *policy,
+			const struct jv_origin *origin, struct jv_error *err)
 {
 	struct jv_named_policy *p = find_policy(node, name);
 	char why[sizeof(err->text)];
 
 	if (jv_policy_check(policy, why, sizeof(why)))
 		return jv_error_param(err, "value", "policy %s: %s", name, why);
+	if (p)
+		policy_replace(node, p, policy);
+	else
+		p = policy_new(node, name, policy);
 	if (!p)
-		return policy_new(node, name, policy) ? 0 :
-		       jv_error_set(err, ENOMEM, "out of memory");
-	p->policy = *policy;
-	p->version++;
-	if (node->ops->policy_changed)
-		node->ops->policy_changed(node->arg, p);
+		return jv_error_set(err, ENOMEM, "out of memory");
+	jv_origin_take(&p->origin, origin, !p->origin.place);
 	return 0;
+}
+
+/* Nobody uses it any more, or it is a profile. */
+void jv_node_policy_reset(struct jv_node *node, const char *name)
+{
+	struct jv_named_policy *p, **at = &node->policies;
+	struct jv_policy profile;
+
+	while (*at && strcmp((*at)->name, name))
+		at = &(*at)->next;
+	p = *at;
+	if (!p)
+		return;
+	free(p->origin.place);
+	p->origin = (struct jv_origin){ 0 };
+	if (!jv_policy_profile(&profile, name)) {
+		policy_replace(node, p, &profile);
+		return;
+	}
+	*at = p->next;
+	free(p);
 }
 
 int jv_node_policy_set(struct jv_node *node, const char *name, const char *knob,
@@ -775,56 +954,7 @@ int jv_node_policy_set(struct jv_node *node, const char *name, const char *knob,
 		jv_policy_init(&policy);
 	if (jv_policy_set(&policy, knob, value, why, sizeof(why)))
 		return jv_error_param(err, jv_knob_find(knob) ? "value" : "knob", "%s", why);
-	return policy_store(node, name, &policy, err);
-}
-
-/* --- a whole configuration --- */
-
-static int apply_link(struct jv_node *node, const struct jv_config_link *c, struct jv_error *err)
-{
-	struct jv_link_change change = {
-		.private_key = c->keyed ? c->private_key : NULL,
-		.listen = c->listening ? &c->listen : NULL,
-		.mtu = c->mtu ? &c->mtu : NULL,
-		.mark = c->mark ? &c->mark : NULL,
-		.table = c->table ? &c->table : NULL,
-		.addresses = c->addresses, .address = c->address,
-		.create = true,
-	};
-
-	return jv_node_link_set(node, c->name, &change, err);
-}
-
-static int apply_peer(struct jv_node *node, const struct jv_config_peer *c, struct jv_error *err)
-{
-	struct jv_peer_spec spec = {
-		.name = c->name, .public_key = c->public_key,
-		.endpoints = c->endpoints, .endpoint = c->endpoint,
-		.prefixes = c->prefixes, .prefix = c->prefix,
-		.psk = c->has_psk ? c->psk : NULL,
-		.policy = *c->policy ? c->policy : NULL,
-	};
-
-	return jv_node_peer_add(node, c->link, &spec, err);
-}
-
-int jv_node_apply(struct jv_node *node, const struct jv_config *config, struct jv_error *err)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < config->policies && !ret; i++)
-		ret = policy_store(node, config->policy[i].name, &config->policy[i].policy, err);
-	for (size_t i = 0; i < config->links && !ret; i++)
-		ret = apply_link(node, &config->link[i], err);
-	for (size_t i = 0; i < config->transports && !ret; i++) {
-		const struct jv_config_transport *t = &config->transport[i];
-
-		ret = jv_node_transport_add(node, t->link, t->name, *t->match ? t->match : NULL,
-					    t->preference, t->metered, err);
-	}
-	for (size_t i = 0; i < config->peers && !ret; i++)
-		ret = apply_peer(node, &config->peer[i], err);
-	return ret;
+	return jv_node_policy_store(node, name, &policy, &(struct jv_origin){ .told = true }, err);
 }
 
 /* --- life --- */
@@ -859,6 +989,7 @@ void jv_node_free(struct jv_node *node)
 		link_remove(node, node->links);
 	while ((p = node->policies)) {
 		node->policies = p->next;
+		free(p->origin.place);
 		free(p);
 	}
 	free(node);

@@ -31,9 +31,19 @@ enum {
 
 struct jv_node;
 
+/* Who said so. */
+struct jv_origin {
+	char *place;			/* FILE:LINE; NULL: no file does */
+	bool told;			/* jvpn-ip, and the state directory keeps it */
+};
+
+/* @fresh: of a new object. What a file says now stands there; what jvpn-ip changes still does. */
+void jv_origin_take(struct jv_origin *origin, const struct jv_origin *from, bool fresh);
+
 struct jv_named_policy {
 	struct jv_named_policy *next;
 	char name[JV_NAME_MAX + 1];
+	struct jv_origin origin;	/* neither: one of the profiles */
 	uint32_t version;		/* +1 with every change; from 1 */
 	struct jv_policy policy;	/* valid as a whole, always */
 };
@@ -42,10 +52,12 @@ struct jv_named_policy {
 struct jv_link {
 	struct jv_link *next;
 	char name[IFNAMSIZ];
+	struct jv_origin origin;
 	int ifindex;			/* 0: no such device now */
 	bool created;			/* by us */
 	bool keyed;
 	struct jv_keypair *key;		/* in locked memory */
+	char *key_file;			/* NULL: it came by the control socket */
 	bool listening;			/* a gateway; else the client of its peers' endpoints */
 	union jv_addr listen;
 	uint32_t mtu;			/* 0: not set, the default */
@@ -63,6 +75,7 @@ struct jv_peer {
 	struct jv_peer *next;
 	struct jv_link *link;
 	char name[JV_NAME_MAX + 1];	/* unique in the node */
+	struct jv_origin origin;
 	uint8_t public_key[32];
 	unsigned int endpoints;		/* we are its client if there is one */
 	union jv_addr endpoint[JV_PEER_ENDPOINTS];
@@ -70,6 +83,7 @@ struct jv_peer {
 	struct jv_prefix prefix[JV_PEER_PREFIXES];
 	bool has_psk;
 	uint8_t *psk;			/* 32 bytes in locked memory; zero without one */
+	char *psk_file;			/* NULL: it came by the control socket */
 	const struct jv_named_policy *policy;
 	bool up;
 	void *shard;
@@ -79,6 +93,7 @@ struct jv_transport {
 	struct jv_transport *next;
 	struct jv_link *link;
 	char name[JV_NAME_MAX + 1];	/* unique in the node */
+	struct jv_origin origin;
 	char match[IFNAMSIZ + 16];	/* fnmatch(3) over interface names */
 	uint16_t preference;		/* higher is better; 0..1000, default 100 */
 	bool metered;
@@ -104,7 +119,6 @@ struct jv_node_ops {
 	void (*policy_changed)(void *arg, const struct jv_named_policy *policy);
 };
 
-struct jv_config;
 struct jv_rtnl;
 struct jv_iface;
 
@@ -113,29 +127,36 @@ struct jv_node *jv_node_new(const struct jv_node_ops *ops, void *arg, struct jv_
 /* Takes everything down first. */
 void jv_node_free(struct jv_node *node);
 
-/* Bring in a whole valid configuration: policies, links, transports, peers. */
-int jv_node_apply(struct jv_node *node, const struct jv_config *config, struct jv_error *err);
 
 /* An interface came or went: links find or lose their device. Call it before the shard. */
 void jv_node_iface(struct jv_node *node, const struct jv_iface *iface, bool gone);
 
 /* --- changes; 0, or -errno with a sentence and nothing changed --- */
 
+/* In all of them: a place says that a file has this now; without one jvpn-ip was told. */
+
 struct jv_link_change {
+	struct jv_origin origin;
 	const uint8_t *private_key;	/* 32 bytes; NULL: as it is */
+	const char *key_file;		/* that it stands in, or NULL */
 	const union jv_addr *listen;
 	const uint32_t *mtu, *mark, *table;
 	unsigned int addresses;		/* 0: as they are */
-	const struct jv_prefix *address;
+	const struct jv_prefix *address;	/* all of them */
+	bool whole;			/* what is not given is not wanted; no session may end */
 	bool create;			/* make the device if there is none */
 };
 
+/* Could it be changed like this? */
+int jv_node_link_check(const struct jv_node *node, const char *ifname,
+		       const struct jv_link_change *change, struct jv_error *err);
 /* -ENODEV: no such device. Restarts the link (its sessions end) if what it stands on changed. */
 int jv_node_link_set(struct jv_node *node, const char *ifname,
 		     const struct jv_link_change *change, struct jv_error *err);
 int jv_node_link_forget(struct jv_node *node, const char *ifname, struct jv_error *err);
 
 struct jv_peer_spec {
+	struct jv_origin origin;
 	const char *name;		/* NULL: made from the key */
 	const uint8_t *public_key;
 	unsigned int endpoints;
@@ -143,6 +164,7 @@ struct jv_peer_spec {
 	unsigned int prefixes;
 	const struct jv_prefix *prefix;
 	const uint8_t *psk;		/* NULL: none */
+	const char *psk_file;		/* that it stands in, or NULL */
 	const char *policy;		/* NULL: "carrier" */
 };
 
@@ -151,14 +173,28 @@ int jv_node_peer_add(struct jv_node *node, const char *ifname, const struct jv_p
 /* @peer: name or public key. */
 int jv_node_peer_del(struct jv_node *node, const char *peer, struct jv_error *err);
 
-int jv_node_transport_add(struct jv_node *node, const char *ifname, const char *name,
-			  const char *match, uint32_t preference, bool metered,
-			  struct jv_error *err);
+struct jv_transport_spec {
+	struct jv_origin origin;
+	const char *name;
+	const char *match;		/* NULL: the name */
+	uint32_t preference;
+	bool metered;
+};
+
+int jv_node_transport_add(struct jv_node *node, const char *ifname,
+			  const struct jv_transport_spec *spec, struct jv_error *err);
 int jv_node_transport_del(struct jv_node *node, const char *name, struct jv_error *err);
 
 /* One knob of a policy; a new name starts from the defaults. Checked as a whole. */
 int jv_node_policy_set(struct jv_node *node, const char *name, const char *knob,
 		       const char *value, struct jv_error *err);
+
+/* All of it at once. */
+int jv_node_policy_store(struct jv_node *node, const char *name, const struct jv_policy *policy,
+			 const struct jv_origin *origin, struct jv_error *err);
+
+/* As it was without jvpn-ip and files: a profile has its figures again, another is gone. */
+void jv_node_policy_reset(struct jv_node *node, const char *name);
 
 /* --- looking --- */
 

@@ -291,6 +291,90 @@ def _(world):
     same((directory / "state").exists(), False, "a state directory was made")
 
 
+CLIENT = """
+    interface jvc0 {{ private-key = "file:{0}/key" }}
+    transport wifi {{ match = "nosuch*" }}
+    peer home {{ public-key = "{1}" endpoint = "192.0.2.1:1" allowed-ips = 10.77.0.0/24 }}
+    """
+
+
+def configured(directory, more=""):
+    (directory / "key").write_text(KEY)
+    (directory / "key").chmod(0o600)
+    (directory / "conf").write_text(CLIENT.format(directory, PUBLIC) + more)
+    return "--config", directory / "conf"
+
+
+def names(daemon):
+    return [x["name"] for x in daemon.call("TransportShow")[1]["transports"]]
+
+
+@test("the configuration is read anew on request: what changed changes, what is wrong changes nothing")
+def _(world):
+    directory = world.fresh()
+    with world.daemon(*configured(directory), directory=directory) as daemon:
+        daemon.ready()
+        same(daemon.call("ConfApply"), (None, {}), "nothing changed")
+        configured(directory, "transport lte { metered = true }")
+        same(daemon.call("ConfApply"), (None, {}), "a transport more")
+        same(names(daemon), ["wifi", "lte"])
+        configured(directory, "transport usb { metred = true }")
+        same(daemon.call("ConfApply"), ("ConfigRejected", {"message": f'{directory}/conf:5: option "metred" is not '
+             "allowed in section transport, these are: interface, match, preference, metered"}))
+        same(names(daemon), ["wifi", "lte"])
+        (directory / "conf").write_text(CLIENT.format(directory, PUBLIC).replace(" }", " fwmark = 9 }", 1))
+        error, said = daemon.call("ConfApply")
+        same((error, "fwmark cannot change while it runs" in said["message"]), ("ConfigRejected", True), said)
+        same(names(daemon), ["wifi", "lte"])
+        (directory / "conf.d").mkdir()
+        configured(directory)
+        (directory / "conf.d/10-lte.conf").write_text("transport lte { }")
+        daemon.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10 * SLOW
+        while daemon.call("TransportShow", name="lte")[1]["transports"][0]["metered"]:
+            within(time.monotonic(), 0, deadline, "time")
+            time.sleep(0.01)
+        same(daemon.end(), (0, "jvpnd: ready, term 1\njvpnd: configuration applied\n"))
+
+
+@test("what runs is shown as a configuration that is a good one")
+def _(world):
+    directory = world.fresh()
+    with world.daemon(*configured(directory, "policy p { max-switches = 3 }"), directory=directory) as daemon:
+        daemon.ready()
+        text = daemon.call("ConfShow")[1]["text"]
+        same(KEY in text, False, "a private key is shown")
+        (directory / "shown").write_text(text)
+        done = subprocess.run([JVPND, "--check-config", directory / "shown"], capture_output=True, text=True, check=False)
+        same((done.returncode, done.stderr), (0, ""), text)
+        daemon.end()
+
+
+@test("what is told is there after the next start; what a file says is the file's")
+def _(world):
+    directory = world.fresh()
+    told = directory / "state/jvpn-ip.conf"
+    with world.daemon(*configured(directory), directory=directory) as daemon:
+        daemon.ready()
+        same(daemon.call("TransportAdd", ifname="jvc0", name="lte", preference=0), (None, {}))
+        error, said = daemon.call("TransportDel", name="wifi")
+        same((error, f"transport wifi stands in {directory}/conf:3" in said["note"]), (None, True), said)
+        same(daemon.call("LinkSet", ifname="jvc1", private_key=KEY)[0], "NotFound", "no such device")
+        same((names(daemon), "lte" in told.read_text(), oct(told.stat().st_mode)), (["lte"], True, "0o100600"))
+        daemon.end()
+    with world.daemon(*configured(directory), directory=directory) as daemon:
+        daemon.ready()
+        same(names(daemon), ["wifi", "lte"], "after a start")
+        told.write_text(told.read_text() + "# mine\n")
+        error, said = daemon.call("TransportDel", name="lte")
+        same((error, "was edited meanwhile" in said["note"]), (None, True), said)
+        same("was edited meanwhile" in daemon.call("Status")[1]["trouble"], True, "status")
+        same(daemon.call("ConfApply"), (None, {}))
+        same(names(daemon), ["wifi", "lte"], "the edited file is what counts")
+        same(daemon.call("Status")[1].get("trouble"), None)
+        daemon.end()
+
+
 # --- methods ---
 
 @test("nothing is known at the start")
@@ -377,10 +461,10 @@ def _(world):
 def _(world):
     daemon = world.serving()
     with world.device():
-        same(daemon.call("LinkSet", ifname="jvpn0", private_key=KEY, fwmark=7, table=99, mtu=1300), (None, {}))
+        same(daemon.call("LinkSet", ifname="jvpn0", private_key=KEY, fwmark=7, table=99, mtu=1300)[0], None)
         same(json.loads(world.link("-j", "link", "show", "jvpn0"))[0]["mtu"], 1300, "MTU")
         same(daemon.call("PeerAdd", ifname="jvpn0", public_key=PUBLIC, name="gw", endpoint="192.0.2.1:1",
-                         allowed_ips=["0.0.0.0/0", "::/0"], preshared_key=PSK, policy="mobile"), (None, {}))
+                         allowed_ips=["0.0.0.0/0", "::/0"], preshared_key=PSK, policy="mobile")[0], None)
         same(daemon.call("TransportAdd", ifname="jvpn0", name="lte", match="wwan*", metered=True), (None, {}))
         shown = json.dumps([daemon.call(method) for method in ("LinkShow", "PeerShow", "TransportShow")])
         same([secret for secret in (KEY, PSK) if secret in shown], [], "secrets shown")

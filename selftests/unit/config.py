@@ -183,6 +183,37 @@ def manual():
     return documented, re.findall(r"^\.Bd -literal\n(.*?)^\.Ed", text.split(".Sh EXAMPLES")[1], re.M | re.S)
 
 
+# {file: text}, (file, line, sentence) or None; x.conf is the one that is named.
+DROP_INS = {
+    "drop-ins by name": ({"x.conf": "interface j { }", "conf.d/20-b.conf": f"peer b {{ {PEER} allowed-ips = 10.0.0.0/8 policy = p }}",
+                          "conf.d/10-a.conf": "policy p { max-switches = 3 }", "conf.d/30.off": "none { }"}, None),
+    "drop-ins without what they are beside": ({"x.conf": "", "conf.d/a.conf": "interface j { } transport t { }"}, None),
+    "a section twice": ({"x.conf": "transport t { }\ninterface j { }", "conf.d/a.conf": "\ntransport t { }"},
+                        ("conf.d/a.conf", 2, 'a second section of this kind with the name "t" is not allowed, names are unique')),
+    "a lone section twice": ({"x.conf": "daemon { }", "conf.d/a.conf": "\n\ndaemon { }"},
+                             ("conf.d/a.conf", 3, 'a second section "daemon" is not allowed')),
+    "a word": ({"x.conf": "", "conf.d/a.conf": "interface j { }", "conf.d/b.conf": "#\n# {\ninterface k {\n mtu = x }"},
+               ("conf.d/b.conf", 4, f'mtu: "x" is not allowed, it takes {NUMBER}576 to 65475')),
+    "a rule between two files": ({"x.conf": SAME, "conf.d/b.conf": f'\npeer b {{\n{PEER} allowed-ips = 11.0.0.0/8\n}}'},
+                                 ("conf.d/b.conf", 2, f'"{A}" is the key of peer a already')),
+    "a missing interface of one file of several": ({"x.conf": "interface j { }\ninterface k { }", "conf.d/b.conf": "\ntransport t { }"},
+                                                   ("conf.d/b.conf", 2, "interface is missing: with 2 interfaces the "
+                                                    "file must say which")),
+}
+
+
+def check_drop_ins(report):
+    for name, (files, wrong) in DROP_INS.items():
+        with tempfile.TemporaryDirectory() as directory:
+            os.mkdir(os.path.join(directory, "conf.d"))
+            for file, text in files.items():
+                with open(os.path.join(directory, file), "w") as f:
+                    f.write(text)
+            said = f"{directory}/{wrong[0]}:{wrong[1]}: {wrong[2]}\n" if wrong else ""
+            report.ok(f"{'refuses' if wrong else 'takes'} {name}", (1 if wrong else 0, "", said),
+                      check(os.path.join(directory, "x.conf")))
+
+
 class Report:
     def __init__(self, planned):
         self.count = self.failed = 0
@@ -198,7 +229,7 @@ class Report:
 
 def main():
     documented, examples = manual()
-    report = Report(len(GOOD) + len(BAD) + len(examples) + 3)
+    report = Report(len(GOOD) + len(BAD) + len(examples) + len(DROP_INS) + 3)
     with tempfile.TemporaryDirectory() as directory:
         make_keys(directory)
         path = os.path.join(directory, "x.conf")
@@ -225,6 +256,7 @@ def main():
             with open(path, "w") as f:
                 f.write(re.sub(r"file:\S+\.key", f"file:{directory}/good", text))
             report.ok(f"takes example {number} of the manual", check(path), (0, "", ""))
+    check_drop_ins(report)
     sys.exit(1 if report.failed else 0)
 
 

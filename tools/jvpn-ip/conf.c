@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "objects.h"
+#include "out.h"
 
 #define DAEMON "jvpnd"
 
@@ -24,8 +26,8 @@ static const char *beside(char path[PATH_MAX])
 /* The daemon reads its own files: it tells what is wrong with them, and its exit code is ours. */
 static int run_check(struct words *words)
 {
-	const char *file = words_take(words, "a file", NULL);
-	const char *arguments[] = { DAEMON, "--check-config", file, NULL };
+	const char *file = words_left(words) ? words_take(words, "a file", NULL) : NULL;
+	const char *arguments[] = { DAEMON, file ? "--check-config" : "--check", file, NULL };
 	char path[PATH_MAX];
 
 	words_end(words);
@@ -36,11 +38,37 @@ static int run_check(struct words *words)
 		    " beside jvpn-ip or in PATH: %s.", strerror(errno));
 }
 
+static int run_show(struct words *words)
+{
+	json_t *reply;
+	int ret;
+
+	words_end(words);
+	ret = control_call("ConfShow", NULL, &reply);
+	if (ret)
+		return ret;
+	if (opt.json) {
+		out_object(reply);
+		return EXIT_OK;
+	}
+	fputs(json_text(reply, "text", ""), stdout);
+	json_decref(reply);
+	return EXIT_OK;
+}
+
+static int run_apply(struct words *words)
+{
+	words_end(words);
+	return control_call("ConfApply", NULL, NULL);
+}
+
 static const struct command commands[] = {
-	{ { "check", NULL }, run_check, "FILE" },
+	{ { "check", NULL }, run_check, "[ FILE ]" },
+	{ { "show", NULL }, run_show, "" },
+	{ { "apply", NULL }, run_apply, "" },
 };
 
 const struct object conf_object = {
-	{ "conf", "c" }, "configuration files of jvpnd",
+	{ "conf", "c" }, "the configuration: of files, and of what runs",
 	commands, COUNT(commands), NULL,
 };

@@ -286,6 +286,7 @@ static int tell_error(const char *error, const json_t *parameters, const json_t 
 		{ INTERFACE ".NotFound", EXIT_NOT_FOUND },
 		{ INTERFACE ".VersionConflict", EXIT_CONFLICT },
 		{ INTERFACE ".PolicyRefused", EXIT_REFUSED },
+		{ INTERFACE ".ConfigRejected", EXIT_ERROR },
 		{ INTERFACE ".SystemError", EXIT_ERROR },
 	};
 
@@ -295,6 +296,15 @@ static int tell_error(const char *error, const json_t *parameters, const json_t 
 	if (!strcmp(error, INTERFACE ".InvalidParameter"))
 		return tell_parameter(parameters, given);
 	return fail(EXIT_ERROR, "jvpn: jvpnd answers %s: is it of the same release?", error);
+}
+
+/* What is done but not whole is said beside the answer. */
+static void tell_note(const json_t *parameters)
+{
+	const char *text = text_of(parameters, "note");
+
+	if (*text)
+		note(text);
 }
 
 int control_call(const char *method, json_t *parameters, json_t **reply)
@@ -317,7 +327,9 @@ int control_call(const char *method, json_t *parameters, json_t **reply)
 	error = json_string_value(json_object_get(answer, "error"));
 	if (error)
 		ret = tell_error(error, json_object_get(answer, "parameters"), given);
-	else if (reply)
+	else
+		tell_note(json_object_get(answer, "parameters"));
+	if (!error && reply)
 		*reply = json_incref(json_object_get(answer, "parameters"));
 	json_decref(given);
 	json_decref(answer);

@@ -35,7 +35,16 @@ static void print_status(const json_t *status)
 	print_counts("sessions", json_object_get(status, "sessions"));
 	fputs(out_break(), stdout);
 	print_counts("refused", json_object_get(status, "refusals"));
+	if (json_object_get(status, "trouble"))
+		printf("%s    %s", out_break(), json_text(status, "trouble", ""));
 	putchar('\n');
+}
+
+/* As "conf apply": the name that other daemons' tools give it. */
+static int run_reload(struct words *words)
+{
+	words_end(words);
+	return control_call("ConfApply", NULL, NULL);
 }
 
 static int run_status(struct words *words)
@@ -60,6 +69,7 @@ static int run_status(struct words *words)
 
 static const struct command commands[] = {
 	{ { "status", NULL }, run_status, "" },
+	{ { "reload", NULL }, run_reload, "" },
 };
 
 const struct object daemon_object = {

@@ -46,6 +46,13 @@ int fail(enum exit_code code, const char *format, ...)
 	return code;
 }
 
+void note(const char *text)
+{
+	fputs("Note: ", stderr);
+	print_clean(text);
+	fputs(".\n", stderr);
+}
+
 static const struct name *row(const void *table, size_t i, size_t stride)
 {
 	return (const struct name *)((const char *)table + i * stride);

@@ -91,6 +91,9 @@ _Noreturn void wrong(const char *text, const char *why, const char *allowed);
 /* Print `Error: ` and one line; return @code. Control characters do not get through. */
 int fail(enum exit_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Print `Note: ` and one line: what was asked for is done, but there is more to know. */
+void note(const char *text);
+
 /*
  * The row of @table that @text means: the word itself, its @brief, or a prefix
  * that fits no other row. Anything else ends in wrong(), calling it @what.

@@ -22,7 +22,7 @@ struct link_args {
 
 enum { TYPE, MTU, FWMARK, TABLE, LISTEN, PRIVATE_KEY, ADDRESS, UP, DOWN };
 
-/* What the daemon keeps; all else is rtnetlink's. */
+/* What only the daemon can do; all else is rtnetlink's, and the daemon is told to keep it. */
 #define DAEMONS (1 << FWMARK | 1 << TABLE | 1 << LISTEN | 1 << PRIVATE_KEY)
 
 static void value_type(const struct param *param, const char *text, void *to)
@@ -72,21 +72,40 @@ static uint32_t link_args_take(struct words *words, struct link_args *args)
 	return given;
 }
 
-static int tell_daemon(const char *name, uint32_t given, struct link_args *args)
+static json_t *set_call(const char *name, uint32_t given, struct link_args *args)
 {
-	json_t *call = json_pack("{s:s}", "ifname", name);
-	char listen[ADDRESS_TEXT];
+	json_t *call = json_pack("{s:s}", "ifname", name), *addresses = json_array();
+	char text[ADDRESS_TEXT];
 
+	if (given & 1 << MTU)
+		json_put_number(call, "mtu", args->mtu);
 	if (given & 1 << FWMARK)
 		json_put_number(call, "fwmark", args->fwmark);
 	if (given & 1 << TABLE)
 		json_put_number(call, "table", args->table);
 	if (given & 1 << LISTEN)
-		json_put_text(call, "listen", endpoint_format(&args->listen, listen));
+		json_put_text(call, "listen", endpoint_format(&args->listen, text));
+	for (size_t i = 0; i < args->addresses.count; i++)
+		json_array_append_new(addresses,
+				      json_string(prefix_format(&args->addresses.at[i], text)));
+	json_object_set_new(call, "addresses", addresses);
 	if (given & 1 << PRIVATE_KEY)
 		json_put_text(call, "private_key", args->private_key.text);
+	if (*args->private_key.path)
+		json_put_text(call, "private_key_file", args->private_key.path);
 	sodium_memzero(&args->private_key, sizeof(args->private_key));
-	return control_call("LinkSet", call, NULL);
+	return call;
+}
+
+/* Where the daemon is not needed it may as well not be there. */
+static int tell_daemon(const char *name, uint32_t given, struct link_args *args)
+{
+	json_t *call = set_call(name, given, args);
+
+	if (given & DAEMONS)
+		return control_call("LinkSet", call, NULL);
+	json_decref(control_facts("LinkSet", call));
+	return EXIT_OK;
 }
 
 /*
@@ -110,7 +129,7 @@ static int change(struct netlink *netlink, const struct link *link, uint32_t giv
 		ret = rtnl_address_add(netlink, link, &args->addresses.at[added]);
 		added += !ret;
 	}
-	if (!ret && given & DAEMONS)
+	if (!ret)
 		ret = tell_daemon(link->name, given, args);
 	if (!ret)
 		return EXIT_OK;
@@ -179,6 +198,7 @@ static int run_del(struct words *words)
 	const char *name = device_word(words);
 	struct netlink netlink;
 	struct link link;
+	json_t *facts;
 	int ret;
 
 	words_end(words);
@@ -187,8 +207,11 @@ static int run_del(struct words *words)
 		return ret;
 	ret = rtnl_find(&netlink, name, &link);
 	if (!ret) {
-		json_decref(control_facts("LinkForget", json_pack("{s:s}", "ifname", name)));
+		facts = control_facts("LinkForget", json_pack("{s:s}", "ifname", name));
 		ret = rtnl_del(&netlink, &link);
+		if (!ret && json_object_get(facts, "note"))
+			note(json_text(facts, "note", ""));
+		json_decref(facts);
 	}
 	netlink_close(&netlink);
 	return ret;

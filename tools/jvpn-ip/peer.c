@@ -47,6 +47,8 @@ static json_t *add_call(const char *ifname, const char *key, uint32_t given,
 	json_object_set_new(call, "allowed_ips", prefixes);
 	if (given & 1 << PRESHARED)
 		json_put_text(call, "preshared_key", args->preshared.text);
+	if (*args->preshared.path)
+		json_put_text(call, "preshared_key_file", args->preshared.path);
 	sodium_memzero(&args->preshared, sizeof(args->preshared));
 	if (given & 1 << POLICY)
 		json_put_text(call, "policy", args->policy);

@@ -315,6 +315,8 @@ void value_key_file(const struct param *param, const char *text, void *to)
 	if (!stream)
 		wrong(text, strerror(errno), FILE_ALLOWED);
 	good = key_read(stream, bytes);
+	if (stream == stdin || !realpath(text, key->path))
+		key->path[0] = '\0';
 	if (stream != stdin)
 		fclose(stream);
 	if (good)

@@ -6,6 +6,7 @@
 #ifndef JVPN_IP_VALUE_H
 #define JVPN_IP_VALUE_H
 
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -55,6 +56,7 @@ struct prefix_list {
 /* A key on its way from a file to the daemon. */
 struct key_text {
 	char text[KEY_TEXT];
+	char path[PATH_MAX];	/* of the file, from the root; "" : standard input */
 };
 
 void value_text(const struct param *param, const char *text, void *to);	/* const char * */
