@@ -12,6 +12,7 @@ struct jv_node;
 struct jv_audit;
 struct jv_limiter;
 struct jv_settings;
+struct jv_store;
 
 struct jv_env {
 	struct jv_loop *loop;
@@ -21,6 +22,7 @@ struct jv_env {
 	struct jv_audit *audit;
 	struct jv_limiter *limiter;
 	struct jv_settings *settings;
+	struct jv_store *store;
 	uint64_t term;			/* of this incarnation, committed */
 	uint64_t refusals[256];		/* exact, by enum jv_reason; shown by Status */
 };

@@ -299,7 +299,10 @@ static int open_store(struct daemon *d, struct jv_error *err)
 	d->store = jv_store_open(d->effective.daemon.state_dir, err);
 	if (!d->store)
 		return -err->code;
+	d->env.store = d->store;
 	d->env.term = jv_store_term(d->store);
+	if (jv_store_trouble(d->store))
+		jv_warn("%s", jv_store_trouble(d->store));
 	return open_audit(d, err);
 }
 
@@ -359,6 +362,8 @@ static int begin(struct daemon *d, struct jv_error *err)
 		ret = jv_audit_start(d->env.audit, err);
 	if (!ret)
 		ret = jv_settings_start(d->env.settings, err);
+	if (!ret)
+		ret = jv_store_start(d->store, d->env.loop, err);
 	return ret;
 }
 
@@ -375,7 +380,7 @@ static void end(struct daemon *d)
 	jv_rtnl_close(d->env.rtnl);
 	jv_kernel_close(d->env.kernel);
 	jv_audit_close(d->env.audit, DRAIN_MS);
-	jv_store_close(d->store);
+	jv_store_close(d->store, DRAIN_MS);
 	jv_loop_free(d->env.loop);
 	jv_config_free(d->config);
 }
