@@ -14,7 +14,8 @@ import time
 from jvpn_netlink import space
 
 UP, DOWN = "up", "down"
-INIT, INIT_RESP, RETRY, SWITCH_RESP, DATA, SWITCH = 0x01, 0x02, 0x03, 0x06, 0x81, 0x83
+INIT, INIT_RESP, RETRY, REATTACH_RESP, DENY, SWITCH_RESP = range(1, 7)
+DATA, REATTACH, SWITCH = 0x81, 0x82, 0x83
 
 Passed = collections.namedtuple("Passed", "time way uplink kind data source")
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""SWITCH between a real client and a real gateway over a network that loses, doubles, delays and repeats."""
+"""SWITCH and REATTACH between a real client and a real gateway over a network that loses, doubles, delays and repeats."""
 import json
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 from ends import Ends, wait_until  # noqa: E402
 from ktap import run, same, say, test  # noqa: E402
-from relay import DATA, DOWN, INIT, INIT_RESP, RETRY, SWITCH, SWITCH_RESP, UP, Relay  # noqa: E402
+from relay import (DATA, DOWN, INIT, INIT_RESP, REATTACH, REATTACH_RESP, RETRY, SWITCH, SWITCH_RESP, UP,  # noqa: E402
+                   Relay)
 
 RELAY, GATEWAY, PORT = "203.0.113.1", "203.0.113.2", 51820
 OTHER = {"wifi": "lte", "lte": "wifi"}
@@ -121,7 +123,7 @@ def undisturbed(requests):
                 try:
                     return scenario(w)
                 except AssertionError as error:
-                    seen = len(w.relay.since(w.mark, SWITCH))
+                    seen = len(w.relay.since(w.mark, SWITCH, REATTACH))
                     if seen <= requests:
                         raise
                     say(f"{seen} requests, not {requests}: once more ({error})")
@@ -153,7 +155,7 @@ class Chaos:
         self.dice, self.late = dice, {UP: [], DOWN: []}
 
     def __call__(self, passed):
-        if passed.kind not in (SWITCH, SWITCH_RESP, RETRY):
+        if passed.kind not in (SWITCH, SWITCH_RESP, REATTACH, REATTACH_RESP, RETRY):
             return None
         late = self.late[passed.way]
         released = [late.pop(0)] if late and self.dice.random() < 0.5 else []
@@ -209,14 +211,14 @@ def _(w):
     same(w.relay.control(w.mark), [SWITCH, RETRY, SWITCH, SWITCH_RESP], "control datagrams")
 
 
-@test("a SWITCH that is lost is sent again")
+@test("a SWITCH that is lost is followed by a REATTACH")
 @undisturbed(2)
 def _(w):
     to = OTHER[w.rest()]
     w.relay.obey(nth(SWITCH, 1, lose))
     w.switch(to)
     w.settled(to)
-    same(w.relay.control(w.mark), [SWITCH, SWITCH, SWITCH_RESP], "control datagrams")
+    same(w.relay.control(w.mark), [SWITCH, REATTACH, REATTACH_RESP], "control datagrams")
 
 
 @test("an answer that is lost costs another commit, and both ends end up with the same binding")
@@ -226,7 +228,7 @@ def _(w):
     w.relay.obey(nth(SWITCH_RESP, 1, lose, DOWN))
     w.switch(to)
     w.settled(to, commits=2)
-    same(w.relay.control(w.mark), [SWITCH, SWITCH_RESP, SWITCH, SWITCH_RESP], "control datagrams")
+    same(w.relay.control(w.mark), [SWITCH, SWITCH_RESP, REATTACH, REATTACH_RESP], "control datagrams")
     same(len(w.gateway.story(w.gateway_seq)), 4, "transitions of the gateway")
 
 
@@ -252,7 +254,7 @@ def _(w):
     wait_until("it is counted", 5, lambda: w.client.refusals_since(before) == {"NONCE_STALE": 1})
 
 
-@test("SWITCHes that overtake each other: the later one counts")
+@test("requests that overtake each other: the later one counts")
 @undisturbed(2)
 def _(w):
     to = OTHER[w.rest()]
@@ -265,7 +267,7 @@ def _(w):
     def release(passed):
         return [passed.data, *held]
 
-    first, second = nth(SWITCH, 1, hold), nth(SWITCH, 2, release)
+    first, second = nth(SWITCH, 1, hold), nth(REATTACH, 1, release)
 
     def rule(passed):
         one, two = first(passed), second(passed)
@@ -300,12 +302,12 @@ def _(w):
     w.carries()
 
 
-@test("a SWITCH that was withheld until the client has moved on is dead")
+@test("what was withheld until the client has moved on is dead")
 def _(w):
     here = w.rest()
     to = OTHER[here]
     held = []
-    w.relay.obey(lambda p: held.append(p) or [] if p.kind == SWITCH and p.uplink == to else None)
+    w.relay.obey(lambda p: held.append(p) or [] if p.kind in (SWITCH, REATTACH) and p.uplink == to else None)
     # it is given up, and the last word is sent where the session stays
     failed = w.switch(to, ok=False)
     same(failed.returncode != 0, True, "exit status")
@@ -334,6 +336,50 @@ def _(w):
     w.switch(to)
     w.settled(to)
     same(w.client.refusals_since(before).get("AUTH_FAIL"), 1, "refused by the client")
+
+
+@test("a rekey is one request and one answer, and loses nothing")
+def _(w):
+    here = w.rest()
+    traffic = subprocess.Popen(["ip", "netns", "exec", w.client.space, "ping", "-q", "-i", "0.005", "-c", "1000", "-W", "10",
+                                "10.77.0.1"], stdout=subprocess.PIPE, text=True)
+    w.client.cli("session", "rekey", "peer", "home")
+    said, _ = traffic.communicate()
+    same("1000 received" in said, True, said)
+    same(w.relay.control(w.mark), [REATTACH, REATTACH_RESP], "control datagrams")
+    same((w.on(), w.client.session()["bver"]), (here, w.version), "binding")
+    for end in w.client, w.gateway:
+        wait_until("the old keys are gone", 10, lambda e=end: len(e.session()["epoch"]) == 1)
+    for end, seq in (w.client, w.client_seq), (w.gateway, w.gateway_seq):
+        wait_until("it is told", 5, lambda e=end, s=seq: len(e.events("KEY_ROTATED", after=s)) == 1)
+        same(end.story(seq), [], "transitions")
+    refused = w.client.cli("session", "rekey", "peer", "home", ok=False)
+    same(refused.returncode, 6, f"exit status of another at once: {refused.stderr}")
+    w.carries()
+
+
+@test("a rekey whose answer is lost is repeated, and what was captured of it is worth nothing")
+def _(w):
+    w.rest()
+    wait_until("another is allowed", 10, lambda: w.client.cli("session", "rekey", "peer", "home", ok=False).returncode == 0)
+    captured = w.relay.since(w.mark, REATTACH)
+    w.relay.obey(nth(REATTACH_RESP, 1, lose, DOWN))
+    wait_until("another is allowed", 10, lambda: w.client.cli("session", "rekey", "peer", "home", ok=False).returncode == 0)
+    same(w.client.session()["bver"], w.version, "binding version")
+    for passed in captured:
+        w.relay.again(passed)
+    wait_until("it is counted", 5, lambda: w.gateway.refusals_since(w.refused).get("NONCE_STALE", 0) == len(captured))
+    w.carries()
+
+
+@test("a gateway asks for new keys, and for the binding")
+def _(w):
+    w.rest()
+    w.gateway.cli("session", "reattach", "peer", "phone")
+    wait_until("the binding is made once more", 10, lambda: w.client.session()["bver"] == w.version + 1 and w.agree())
+    w.gateway.cli("session", "rekey", "peer", "phone")
+    wait_until("the keys are new", 15, lambda: w.client.events("KEY_ROTATED", after=w.client_seq))
+    w.carries()
 
 
 @test("a network that does all of that at random leaves one binding, and never a version twice")
