@@ -54,7 +54,7 @@ static void refuse(struct jv_client *c, enum jv_reason reason, const struct jv_d
 static bool answer_sane(const struct jv_init_answer *a)
 {
 	return a->version.term && a->version.bver == 1 && a->rekey_after_s &&
-	       a->aead == JVPN_AEAD_CHACHA20_POLY1305 && !a->opt.unknown_critical &&
+	       !a->opt.unknown_critical &&
 	       (!a->mtu || a->mtu >= 576);
 }
 

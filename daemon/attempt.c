@@ -44,17 +44,11 @@ static void fresh_keypair(struct jv_keypair *e)
 	sodium_memzero(secret, sizeof(secret));
 }
 
-/* What the session's packets may be sealed with, as far as we are asked. */
-static uint8_t aead_mask(void)
-{
-	return JVPN_AEAD_BIT(JVPN_AEAD_CHACHA20_POLY1305);
-}
-
 static int build_init(struct jv_client *c, const struct jv_path *path, const struct jv_send *send,
 		      uint8_t *out)
 {
 	struct jv_init_request request = {
-		.aead_mask = aead_mask(),
+		.aead_mask = jv_epoch_aeads(c->clients->env),
 		.path_id = path->id,
 		.mtu = path->mtu > UINT16_MAX ? UINT16_MAX : path->mtu,
 	};
@@ -107,7 +101,7 @@ static int build_reattach(struct jv_client *c, const struct jv_path *path,
 		.op = send->form == JV_FORM_REKEY ? JV_REATTACH_REKEY : JV_REATTACH_BIND,
 		.reason = send->reason,
 		.path_id = path->id,
-		.aead_mask = aead_mask(),
+		.aead_mask = jv_epoch_aeads(c->clients->env),
 	};
 	struct jv_keypair e;
 	uint8_t filler[104];

@@ -24,6 +24,7 @@ struct jv_env {
 	struct jv_settings *settings;
 	struct jv_store *store;
 	uint64_t term;			/* of this incarnation, committed */
+	uint8_t no_aead;		/* JVPN_AEAD_BIT()s that the kernel turned out not to have */
 	uint64_t refusals[256];		/* exact, by enum jv_reason; shown by Status */
 };
 

@@ -4,6 +4,24 @@
 
 #include "session.h"
 
+uint8_t jv_epoch_aeads(const struct jv_env *env)
+{
+	return (JVPN_AEAD_BIT(JVPN_AEAD_CHACHA20_POLY1305) |
+		JVPN_AEAD_BIT(JVPN_AEAD_AES_256_GCM)) & ~env->no_aead;
+}
+
+int jv_epoch_choose(const struct jv_env *env, const struct jv_policy *policy, uint8_t mask)
+{
+	bool aes_first = policy->cipher == JV_CIPHER_AES_256_GCM;
+	int first = aes_first ? JVPN_AEAD_AES_256_GCM : JVPN_AEAD_CHACHA20_POLY1305;
+	int other = aes_first ? JVPN_AEAD_CHACHA20_POLY1305 : JVPN_AEAD_AES_256_GCM;
+
+	mask &= jv_epoch_aeads(env);
+	if (mask & JVPN_AEAD_BIT(first))
+		return first;
+	return mask & JVPN_AEAD_BIT(other) ? other : -1;
+}
+
 struct jv_epoch *jv_epoch_find(struct jv_session *s, const uint8_t rx_cid[8])
 {
 	for (int i = 0; i < JV_EPOCHS; i++)
@@ -111,6 +129,8 @@ int jv_epoch_add(struct jv_session *s, const struct jv_kernel_epoch *epoch,
 		return jv_error_set(err, EEXIST, "a receiver id was drawn twice");
 	e = place(s);
 	r = jv_kernel_epoch_new(s->all->env->kernel, s->link->ifindex, epoch, err);
+	if (r == -EOPNOTSUPP)
+		s->all->env->no_aead |= JVPN_AEAD_BIT(epoch->aead);
 	if (r)
 		return r;
 	*e = (struct jv_epoch){

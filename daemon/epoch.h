@@ -7,8 +7,10 @@
 #ifndef JV_EPOCH_H
 #define JV_EPOCH_H
 
+#include "env.h"
 #include "kernel.h"
 #include "noise.h"
+#include "policy.h"
 #include "table.h"
 
 enum { JV_EPOCHS = 3 };			/* of a session, at most, as in the kernel */
@@ -42,6 +44,11 @@ void jv_epoch_del(struct jv_epoch *e);
 void jv_epoch_wipe(struct jv_epoch *e);
 void jv_epoch_wipe_below(struct jv_session *s, uint64_t term);
 void jv_epoch_wipe_all(struct jv_session *s);
+
+/* The ciphers for DATA, JVPN_AEAD_BIT()s, that the kernel may be asked for. */
+uint8_t jv_epoch_aeads(const struct jv_env *env);
+/* The one that a gateway takes out of a client's @mask, or -1: none. */
+int jv_epoch_choose(const struct jv_env *env, const struct jv_policy *policy, uint8_t mask);
 
 /* NULL: the session has no such epoch, or none at all. */
 struct jv_epoch *jv_epoch_find(struct jv_session *s, const uint8_t rx_cid[8]);

@@ -59,10 +59,11 @@ static bool full(const struct jv_peer *peer)
 	return count(peer->shard, false) >= (peer->prefixes ? 1 : JV_PEER_SESSIONS);
 }
 
-static enum jv_status judge_init(const struct jv_peer *peer, const struct jv_init_request *request)
+static enum jv_status judge_init(const struct jv_gateway *g, const struct jv_peer *peer,
+				 const struct jv_init_request *request)
 {
 	if (request->opt.unknown_critical ||
-	    !(request->aead_mask & JVPN_AEAD_BIT(JVPN_AEAD_CHACHA20_POLY1305)))
+	    jv_epoch_choose(g->env, &peer->policy->policy, request->aead_mask) < 0)
 		return JV_STATUS_POLICY;
 	return full(peer) ? JV_STATUS_POLICY : JV_STATUS_OK;
 }
@@ -86,13 +87,14 @@ static void grant_addresses(const struct jv_peer *peer, struct jv_options *opt)
 }
 
 static void grant(const struct jv_gateway *g, const struct jv_peer *peer,
-		  const uint8_t sid[JVPN_SID_LEN], struct jv_init_answer *answer)
+		  const uint8_t sid[JVPN_SID_LEN], uint8_t aead_mask,
+		  struct jv_init_answer *answer)
 {
 	const struct jv_policy *policy = &peer->policy->policy;
 
 	*answer = (struct jv_init_answer){
 		.status = JV_STATUS_OK,
-		.aead = JVPN_AEAD_CHACHA20_POLY1305,
+		.aead = jv_epoch_choose(g->env, policy, aead_mask),
 		.version = { g->env->term, 1 },
 		.rekey_after_s = policy->rekey_after / 1000,
 		.session_max_s = policy->session_max_lifetime / 1000,
@@ -153,7 +155,7 @@ static void accept_init(struct jv_gateway *g, struct jv_peer *peer, struct jv_in
 	int len;
 
 	memcpy(client_cid, rx->request.cid, sizeof(client_cid));
-	grant(g, peer, sid, &answer);
+	grant(g, peer, sid, rx->request.aead_mask, &answer);
 	len = jv_init_resp_build(rx, &answer, out, &birth);
 	s = len > 0 ? half_open(g, peer, dgram, now_ms) : NULL;
 	if (s && install(s, &answer, client_cid, &birth, &err)) {
@@ -185,7 +187,7 @@ static void reject_init(struct jv_gateway *g, enum jv_status status, struct jv_i
 static void answer_init(struct jv_gateway *g, struct jv_peer *peer, struct jv_init_received *rx,
 			const struct jv_datagram *dgram, uint64_t now_ms)
 {
-	enum jv_status status = judge_init(peer, &rx->request);
+	enum jv_status status = judge_init(g, peer, &rx->request);
 	uint8_t secret[32], sid[JVPN_SID_LEN];
 	struct jv_keypair e;
 	int r;

@@ -157,6 +157,7 @@ static enum jv_reason install(const struct jv_gateway *g, const struct request *
 static enum jv_reason grant(const struct jv_gateway *g, const struct request *q, bool moves,
 			    uint8_t out[sizeof(struct jvpn_reattach_resp)])
 {
+	int aead = jv_epoch_choose(g->env, jv_session_policy(q->s), q->rx->request.aead_mask);
 	struct jv_version now = jv_gateway_version(g, q->s);
 	struct jv_reattach_received spare = *q->rx;
 	struct jv_reattach_answer answer = {
@@ -166,7 +167,9 @@ static enum jv_reason grant(const struct jv_gateway *g, const struct request *q,
 	struct jv_epoch_keys keys;
 	enum jv_reason reason;
 
-	answer.aead = JVPN_AEAD_CHACHA20_POLY1305;
+	if (aead < 0)
+		return JV_REASON_POLICY_DENY;
+	answer.aead = aead;
 	jv_gateway_cid(g, answer.cid);
 	jv_gateway_locator(g, q->s->sid, answer.locator);
 	reason = build(q, &answer, out, &keys) ? JV_REASON_AUTH_FAIL
@@ -176,6 +179,16 @@ static enum jv_reason grant(const struct jv_gateway *g, const struct request *q,
 	sodium_memzero(&keys, sizeof(keys));
 	jv_reattach_received_wipe(&spare);
 	return reason;
+}
+
+/* A kernel that lacks the cipher says so the first time; then there is another. */
+static enum jv_reason grant_any(const struct jv_gateway *g, const struct request *q, bool moves,
+				uint8_t out[sizeof(struct jvpn_reattach_resp)])
+{
+	uint8_t lacked = g->env->no_aead;
+	enum jv_reason reason = grant(g, q, moves, out);
+
+	return reason && g->env->no_aead != lacked ? grant(g, q, moves, out) : reason;
 }
 
 static bool reject(const struct jv_gateway *g, const struct request *q, const struct jv_verdict *v,
@@ -204,15 +217,12 @@ static void rotated(const struct request *q)
 static void decide(struct jv_gateway *g, const struct request *q)
 {
 	uint8_t out[sizeof(struct jvpn_reattach_resp)];
-	uint8_t mask = q->rx->request.aead_mask;
 	struct jv_verdict v;
 	bool answers = true;
 
 	jv_gateway_permit(g, q->s, &q->claim, q->dgram, q->now_ms, &v);
-	if (!v.reason && !(mask & JVPN_AEAD_BIT(JVPN_AEAD_CHACHA20_POLY1305)))
-		jv_gateway_refused(&v, JV_REASON_POLICY_DENY);
 	if (!v.reason)
-		jv_gateway_refused(&v, grant(g, q, v.moves, out));
+		jv_gateway_refused(&v, grant_any(g, q, v.moves, out));
 	jv_gateway_tell(g, q->s, &q->claim, &v, q->dgram);
 	if (v.reason)
 		answers = reject(g, q, &v, out);

@@ -21,6 +21,11 @@ static const char *const liveness_words[] = {
 	[JV_LIVENESS_FRUGAL] = "frugal", NULL,
 };
 
+static const char *const cipher_words[] = {
+	[JV_CIPHER_CHACHA20_POLY1305] = "chacha20-poly1305",
+	[JV_CIPHER_AES_256_GCM] = "aes-256-gcm", NULL,
+};
+
 #define KNOB(knob, field, unit, def, min, max, words, help) \
 	{ knob, unit, offsetof(struct jv_policy, field), def, min, max, words, help }
 #define MS(knob, field, def, min, max, help) \
@@ -82,6 +87,8 @@ const struct jv_knob jv_knobs[] = {
 	   "an ended session is remembered for this long"),
 	MS("rekey-after", rekey_after, 600 * SECOND, 10 * SECOND, DAY,
 	   "keys are replaced at this age; at one and a half times it they stop"),
+	WORD("cipher", cipher, JV_CIPHER_CHACHA20_POLY1305, JV_CIPHER_AES_256_GCM, cipher_words,
+	     "what a gateway prefers out of what the client has"),
 };
 
 const size_t jv_knobs_count = sizeof(jv_knobs) / sizeof(jv_knobs[0]);

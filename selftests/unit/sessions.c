@@ -346,6 +346,25 @@ TEST_F(pair, binds_once_more_with_new_keys_on_command)
 	EXPECT_EQ(0, world_switch(1));
 }
 
+TEST_F(pair, takes_the_cipher_that_the_gateway_prefers)
+{
+	EXPECT_EQ(JVPN_AEAD_CHACHA20_POLY1305, world_aead(&world.client));
+	world.gateway.policy.policy.cipher = JV_CIPHER_AES_256_GCM;
+	EXPECT_EQ(0, world_rekey());
+	world_run(100);
+	EXPECT_EQ(JVPN_AEAD_AES_256_GCM, world_aead(&world.client));
+	EXPECT_EQ(JVPN_AEAD_AES_256_GCM, world_aead(&world.gateway));
+}
+
+TEST_F(pair, does_without_a_cipher_that_the_kernel_does_not_have)
+{
+	world.gateway.policy.policy.cipher = JV_CIPHER_AES_256_GCM;
+	world.no_aes = true;
+	EXPECT_EQ(0, world_rekey());
+	EXPECT_EQ(JVPN_AEAD_CHACHA20_POLY1305, world_aead(&world.client));
+	EXPECT_TRUE(world_agreed());
+}
+
 /* Another incarnation of the gateway that holds the sessions of the last one. */
 TEST_F(pair, comes_over_into_a_higher_term_by_a_rekey)
 {

@@ -706,6 +706,8 @@ int jv_kernel_epoch_new(struct jv_kernel *k, int ifindex, const struct jv_kernel
 
 	if (!s)
 		return -ENOENT;
+	if (world.no_aes && epoch->aead == JVPN_AEAD_AES_256_GCM)
+		return jv_error_set(err, EOPNOTSUPP, "aead");
 	for (unsigned int i = 0; i < EPOCHS; i++) {
 		struct kepoch *e = &s->epoch[i];
 
@@ -1328,6 +1330,13 @@ unsigned int world_epochs(const struct world_side *side)
 	for (unsigned int i = 0; s && i < EPOCHS; i++)
 		n += s->epoch[i].live;
 	return n;
+}
+
+int world_aead(const struct world_side *side)
+{
+	struct ksession *s = the_session(side == &world.client ? &client_kernel : &gateway_kernel);
+
+	return s && s->transmit ? s->transmit->keys.aead : -1;
 }
 
 /* --- beginning and end --- */

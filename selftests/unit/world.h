@@ -53,6 +53,7 @@ struct world {
 	struct world_side client, gateway;
 	unsigned int faults;		/* a rule was broken: said on stderr */
 	unsigned int sent[256];		/* control datagrams by type */
+	bool no_aes;			/* neither kernel has it */
 	unsigned int keyless;		/* frames that arrived under no key */
 	/* NULL, or whether a control datagram gets through; @up: to the gateway */
 	bool (*filter)(uint8_t type, bool up, unsigned int uplink);
@@ -89,5 +90,6 @@ int world_switch(unsigned int uplink);
 int world_rekey(void);
 int world_reattach(void);
 unsigned int world_epochs(const struct world_side *side);
+int world_aead(const struct world_side *side);	/* sent with, or -1 */
 
 #endif /* WORLD_H */
