@@ -41,7 +41,7 @@ struct jv_signal {
 	uint32_t silent_ms;
 	uint8_t reason;			/* CLOSED: enum jv_detail, as the peer gave it */
 	uint8_t nonce[8];		/* PROBE_ACKED */
-	uint8_t notice;			/* enum jvpn_notice */
+	uint8_t notice;			/* enum jvpn_notice_kind */
 	size_t data_len;
 	uint8_t data[JV_NOTICE_MAX];	/* its options */
 	uint64_t time_ns;		/* CLOCK_BOOTTIME */

@@ -186,6 +186,11 @@ static struct jvpn_binding *jvpn_binding_swap(struct jvpn_session *session,
 		binding->term = session->term;
 		binding->bver = session->bver;
 	}
+	/* What is sent ahead of a binding is no transport yet. */
+	if (binding && binding->confirmed)
+		session->lost_ns = 0;
+	else if (!session->lost_ns)
+		session->lost_ns = jvpn_now();
 	if (r->cid)
 		jvpn_epoch_succeed(jvpn_epoch_lookup(session->device, r->cid));
 	if (r->has_via)

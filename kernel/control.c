@@ -310,6 +310,8 @@ jvpn_retry(struct jvpn_path *path, const struct jvpn_endpoint *source,
 		.version = JVPN_WIRE_VERSION,
 	};
 
+	if (!jvpn_device_holds(path->device))
+		return jvpn_refuse_datagram(path->device, JVPN_DROP_RX_LEASE_EXPIRED);
 	if (!jvpn_take(&jvpn_bucket_retry, &jvpn_rate_retry, now))
 		return jvpn_refuse_datagram(path->device, otherwise);
 	memcpy(retry.req_id, req_id, sizeof(retry.req_id));
@@ -481,12 +483,12 @@ static int jvpn_control_set_tags(struct jvpn_device *device,
 }
 
 /**
- * jvpn_control_configure() - a daemon registered
+ * jvpn_control_configure() - a daemon registered, or says more
  * @device: the device
  * @c: what it said
  * @v: filled in on refusal
  *
- * Cookie keys are renewed without keeping the old ones: the new daemon knows
+ * Of a new owner cookie keys are renewed without keeping the old ones: it knows
  * nothing of the requests that the old cookies were good for.
  *
  * Context: process, device->lock held.
@@ -501,7 +503,7 @@ int jvpn_control_configure(struct jvpn_device *device,
 	lockdep_assert_held(&device->lock);
 	if (c->has_keys)
 		err = jvpn_control_set_tags(device, c, v);
-	if (!err)
+	if (!err && c->fresh)
 		jvpn_cookie_renew(device->control, jvpn_now(), false);
 	return err;
 }

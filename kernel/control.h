@@ -40,9 +40,11 @@ struct jvpn_tag_key {
  * @keys: tag keys, by key id
  * @n_keys: how many; none leaves the keys as they are
  * @has_keys: the request named keys
+ * @fresh: ownership begins; cookies made before are void
  */
 struct jvpn_control_config {
 	bool has_keys;
+	bool fresh;
 	unsigned int n_keys;
 	struct jvpn_tag_key keys[JVPN_MAX_TAG_KEYS];
 };

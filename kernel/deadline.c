@@ -188,9 +188,10 @@ static struct jvpn_session *jvpn_wheel_take(struct jvpn_deadline *d, u64 second)
 static void jvpn_wheel_visit(struct jvpn_deadline *d, struct jvpn_session *session,
 			     u64 now)
 {
-	u64 due_ns = jvpn_epoch_look(session, now);
+	u64 due_ns = jvpn_session_look(session, now);
 	u32 silent_ms;
 
+	due_ns = min(due_ns, jvpn_epoch_look(session, now));
 	rcu_read_lock();
 	spin_lock_bh(&d->lock);
 	silent_ms = jvpn_silence_look(d, session, now, due_ns);

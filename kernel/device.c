@@ -125,6 +125,7 @@ static int jvpn_dev_init(struct net_device *dev)
 
 	device->dev = dev;
 	device->daemon_grace_ms = JVPN_DAEMON_GRACE_MS;
+	device->lease_ns = JVPN_NEVER;
 	mutex_init(&device->lock);
 	device->stats = netdev_alloc_pcpu_stats(struct jvpn_stats);
 	if (!device->stats)

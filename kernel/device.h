@@ -15,6 +15,7 @@
 #include "../uapi/linux/jvpn.h"
 #include "../uapi/wire.h"
 #include "prefix.h"
+#include "pure.h"
 #include "stats.h"
 
 struct jvpn_control;
@@ -49,6 +50,7 @@ struct jvpn_owner {
  * @init_retry: enum jvpn_init_retry; as @role
  * @term: fencing token of the owner; as @role
  * @daemon_grace_ms: sockets and sessions end so long after the daemon; as @role
+ * @lease_ns: ownership ends then, JVPN_NEVER without a lease; as @role
  * @owner: the daemon, or NULL; written under @lock, read under RCU
  * @daemon_gone_ns: when the last daemon went, 0 if one is here or none ever came;
  *		    under @lock
@@ -75,6 +77,7 @@ struct jvpn_device {
 	u8 init_retry;
 	u64 term;
 	u32 daemon_grace_ms;
+	u64 lease_ns;
 	struct jvpn_owner __rcu *owner;
 	u64 daemon_gone_ns;
 	struct jvpn_path __rcu *paths[JVPN_PATH_MAX];
@@ -111,6 +114,18 @@ static inline bool jvpn_device_has_daemon(const struct jvpn_device *device)
 static inline u64 jvpn_now(void)
 {
 	return ktime_get_boottime_ns();
+}
+
+/*
+ * The sessions are ours to serve, at this moment. A clock that is late by a tick is
+ * good enough for a lease of seconds.
+ */
+static inline bool jvpn_device_holds(const struct jvpn_device *device)
+{
+	u64 lease_ns = READ_ONCE(device->lease_ns);
+
+	return likely(lease_ns == JVPN_NEVER) ||
+	       ktime_get_coarse_boottime_ns() < lease_ns;
 }
 
 #endif /* JVPN_DEVICE_H */

@@ -32,6 +32,14 @@ static inline bool jvpn_close_well_formed(const u8 *frame, size_t len)
 	       !memchr_inv(close->zero, 0, sizeof(close->zero));
 }
 
+static inline bool jvpn_notice_well_formed(const u8 *frame, size_t len)
+{
+	const struct jvpn_notice *notice = (const struct jvpn_notice *)frame;
+
+	return len >= sizeof(*notice) && len <= sizeof(*notice) + JVPN_NOTICE_MAX &&
+	       notice->kind && !memchr_inv(notice->zero, 0, sizeof(notice->zero));
+}
+
 /**
  * jvpn_frame_check() - classify a decrypted control frame
  * @frame: plaintext whose first byte has a high nibble of 0
@@ -55,6 +63,9 @@ static inline int jvpn_frame_check(const u8 *frame, size_t len)
 		break;
 	case JVPN_F_CLOSE:
 		good = jvpn_close_well_formed(frame, len);
+		break;
+	case JVPN_F_NOTICE:
+		good = jvpn_notice_well_formed(frame, len);
 		break;
 	default:
 		return 0;

@@ -399,6 +399,8 @@ static int jvpn_nl_set_device(struct genl_info *info, struct jvpn_device *device
 	if (jvpn_nl_parse_device(info->attrs[JVPN_A_DEVICE], device, &c, v) ||
 	    jvpn_nl_register(info, device, &new, v))
 		goto out;
+	/* Requests of a time that was another owner's, or nobody's, are worth nothing. */
+	c.control.fresh = new || c.term != device->term || !jvpn_device_holds(device);
 	if (jvpn_control_configure(device, &c.control, v)) {
 		kfree(new);
 		goto out;
@@ -407,6 +409,7 @@ static int jvpn_nl_set_device(struct genl_info *info, struct jvpn_device *device
 	WRITE_ONCE(device->term, c.term);
 	WRITE_ONCE(device->init_retry, c.init_retry);
 	WRITE_ONCE(device->daemon_grace_ms, c.daemon_grace_ms);
+	WRITE_ONCE(device->lease_ns, c.lease_ns);
 	device->daemon_gone_ns = 0;
 	if (new)
 		rcu_assign_pointer(device->owner, new);

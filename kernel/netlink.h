@@ -26,7 +26,12 @@ struct jvpn_step;
  * @bver: see @term
  * @srtt_us: 0 if unknown
  * @silent_ms: 0 if it does not apply
- * @reason: of a CLOSE, a number of JVPN_DETAILS
+ * @reason: of a CLOSE, a number of JVPN_DETAILS; of a session that has expired, of
+ *	    JVPN_REASONS
+ * @nonce: JVPN_NONCE_LEN bytes or NULL
+ * @notice: kind of a NOTICE, 0 for other signals
+ * @data: options of a NOTICE
+ * @data_len: their length
  */
 struct jvpn_signal {
 	u8 kind;
@@ -42,6 +47,10 @@ struct jvpn_signal {
 	u32 srtt_us;
 	u32 silent_ms;
 	u8 reason;
+	const u8 *nonce;
+	u8 notice;
+	const u8 *data;
+	size_t data_len;
 };
 
 void jvpn_netlink_signal(const struct jvpn_signal *s);

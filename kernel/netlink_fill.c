@@ -40,6 +40,14 @@ static int jvpn_put_since(struct sk_buff *skb, int attr, u64 then)
 	return jvpn_put_ms(skb, attr, now > then ? now - then : 0);
 }
 
+/* Time until @then; 0 if it is past. */
+static int jvpn_put_left(struct sk_buff *skb, int attr, u64 then)
+{
+	u64 now = jvpn_now();
+
+	return jvpn_put_ms(skb, attr, then > now ? then - now : 0);
+}
+
 static int jvpn_put_endpoint(struct sk_buff *skb, int attr, const struct jvpn_endpoint *e)
 {
 	return nla_put(skb, attr, jvpn_endpoint_size(e), e);
@@ -107,6 +115,9 @@ int jvpn_fill_device(struct sk_buff *skb, struct jvpn_device *device)
 			     nla_put_u8(skb, JVPN_DEV_A_INIT_RETRY, device->init_retry) ||
 			     nla_put_u32(skb, JVPN_DEV_A_DAEMON_GRACE_MS,
 					 device->daemon_grace_ms) ||
+			     (device->lease_ns != JVPN_NEVER &&
+			      jvpn_put_left(skb, JVPN_DEV_A_LEASE_MS,
+					    device->lease_ns)) ||
 			     jvpn_device_daemon_misfit(skb, device) ||
 			     nla_put_u32(skb, JVPN_DEV_A_SESSIONS, device->n_sessions) ||
 			     nla_put_u32(skb, JVPN_DEV_A_EPOCHS, device->n_epochs) ||
@@ -231,7 +242,11 @@ static bool jvpn_figures_misfit(struct sk_buff *skb, const struct jvpn_figures *
 			   f->standby_interval_ms) ||
 	       nla_put_u32(skb, JVPN_SESSION_A_KEEPALIVE_MS, f->keepalive_ms) ||
 	       nla_put_u32(skb, JVPN_SESSION_A_DEAD_IDLE_MS, f->dead_idle_ms) ||
-	       nla_put_u32(skb, JVPN_SESSION_A_DEAD_BUSY_MS, f->dead_busy_ms);
+	       nla_put_u32(skb, JVPN_SESSION_A_DEAD_BUSY_MS, f->dead_busy_ms) ||
+	       nla_put_u32(skb, JVPN_SESSION_A_LOST_TTL_MS, f->lost_ttl_ms) ||
+	       nla_put_u8(skb, JVPN_SESSION_A_STRICT_SOURCE, f->strict_source) ||
+	       (f->deadline_ns &&
+		jvpn_put_left(skb, JVPN_SESSION_A_DEADLINE_MS, f->deadline_ns));
 }
 
 static bool jvpn_counters_misfit(struct sk_buff *skb, const struct jvpn_session *session)
@@ -375,7 +390,12 @@ int jvpn_fill_signal(struct sk_buff *skb, const struct jvpn_signal *s, bool with
 		misfit |= !!nla_put_u32(skb, JVPN_SIGNAL_A_SRTT_US, s->srtt_us);
 	if (s->silent_ms)
 		misfit |= !!nla_put_u32(skb, JVPN_SIGNAL_A_SILENT_MS, s->silent_ms);
-	if (s->kind == JVPN_SIGNAL_KIND_CLOSED)
+	if (s->nonce)
+		misfit |= !!nla_put(skb, JVPN_SIGNAL_A_NONCE, JVPN_NONCE_LEN, s->nonce);
+	if (s->notice)
+		misfit |= nla_put_u8(skb, JVPN_SIGNAL_A_NOTICE, s->notice) ||
+			  nla_put(skb, JVPN_SIGNAL_A_DATA, s->data_len, s->data);
+	if (s->kind == JVPN_SIGNAL_KIND_CLOSED || s->kind == JVPN_SIGNAL_KIND_EXPIRED)
 		misfit |= !!nla_put_u8(skb, JVPN_SIGNAL_A_REASON, s->reason);
 	return jvpn_nest_end(skb, nest, misfit);
 }

@@ -146,6 +146,20 @@ static int jvpn_parse_tag_key(const struct nlattr *attr, struct jvpn_control_con
 	return 0;
 }
 
+static int jvpn_parse_lease(struct nlattr **tb, const struct jvpn_device *device,
+			    struct jvpn_device_config *c, struct jvpn_verdict *v)
+{
+	u64 ns;
+
+	c->lease_ns = device->lease_ns;
+	if (!tb[JVPN_DEV_A_LEASE_MS])
+		return 0;
+	if (jvpn_get_duration(tb, JVPN_DEV_A_LEASE_MS, "lease-ms", &ns, v))
+		return v->error;
+	c->lease_ns = ns ? jvpn_now() + ns : JVPN_NEVER;
+	return 0;
+}
+
 /**
  * jvpn_nl_parse_device() - read dev-set
  * @attr: the device of the request
@@ -170,6 +184,8 @@ int jvpn_nl_parse_device(const struct nlattr *attr, const struct jvpn_device *de
 	c->init_retry = jvpn_get_u8(tb, JVPN_DEV_A_INIT_RETRY, device->init_retry);
 	c->daemon_grace_ms = jvpn_get_u32(tb, JVPN_DEV_A_DAEMON_GRACE_MS,
 					  device->daemon_grace_ms);
+	if (jvpn_parse_lease(tb, device, c, v))
+		return v->error;
 	/* The term fences sessions; without any it protects nothing. */
 	if (c->term < device->term && device->n_sessions)
 		return jvpn_refuse(v, -ESTALE, "term %llu is below the device's, %llu",
@@ -256,12 +272,13 @@ static int jvpn_check_figures(struct nlattr **tb, struct jvpn_verdict *v)
 		{ JVPN_SESSION_A_DEAD_BUSY_MS, "dead-busy-ms", 86400000 },
 	};
 	unsigned int i;
+	u64 ns;
 
 	for (i = 0; i < ARRAY_SIZE(limit); i++)
 		if (jvpn_get_u32(tb, limit[i].attr, 0) > limit[i].max)
 			return jvpn_refuse(v, -ERANGE, "%s %u is above %u", limit[i].name,
 					   nla_get_u32(tb[limit[i].attr]), limit[i].max);
-	return 0;
+	return jvpn_get_duration(tb, JVPN_SESSION_A_DEADLINE_MS, "deadline-ms", &ns, v);
 }
 
 static void jvpn_parse_figures(struct nlattr **tb, struct jvpn_figures *f)
@@ -281,6 +298,13 @@ static void jvpn_parse_figures(struct nlattr **tb, struct jvpn_figures *f)
 		   jvpn_get_u32(tb, JVPN_SESSION_A_DEAD_IDLE_MS, f->dead_idle_ms));
 	WRITE_ONCE(f->dead_busy_ms,
 		   jvpn_get_u32(tb, JVPN_SESSION_A_DEAD_BUSY_MS, f->dead_busy_ms));
+	WRITE_ONCE(f->lost_ttl_ms,
+		   jvpn_get_u32(tb, JVPN_SESSION_A_LOST_TTL_MS, f->lost_ttl_ms));
+	WRITE_ONCE(f->strict_source,
+		   jvpn_get_u8(tb, JVPN_SESSION_A_STRICT_SOURCE, f->strict_source));
+	if (tb[JVPN_SESSION_A_DEADLINE_MS])
+		WRITE_ONCE(f->deadline_ns, jvpn_now() + NSEC_PER_MSEC *
+			   nla_get_u64(tb[JVPN_SESSION_A_DEADLINE_MS]));
 }
 
 static bool jvpn_has_figures(struct nlattr **tb)
@@ -288,7 +312,9 @@ static bool jvpn_has_figures(struct nlattr **tb)
 	return tb[JVPN_SESSION_A_PROBE_INTERVAL_MS] || tb[JVPN_SESSION_A_PROBE_MISSES] ||
 	       tb[JVPN_SESSION_A_PROBE_RTO_MIN_MS] ||
 	       tb[JVPN_SESSION_A_STANDBY_INTERVAL_MS] || tb[JVPN_SESSION_A_KEEPALIVE_MS] ||
-	       tb[JVPN_SESSION_A_DEAD_IDLE_MS] || tb[JVPN_SESSION_A_DEAD_BUSY_MS];
+	       tb[JVPN_SESSION_A_DEAD_IDLE_MS] || tb[JVPN_SESSION_A_DEAD_BUSY_MS] ||
+	       tb[JVPN_SESSION_A_DEADLINE_MS] || tb[JVPN_SESSION_A_LOST_TTL_MS] ||
+	       tb[JVPN_SESSION_A_STRICT_SOURCE];
 }
 
 static int jvpn_parse_prefix(const struct nlattr *attr, struct jvpn_prefix_list *list,
@@ -732,11 +758,27 @@ static int jvpn_frame_keys(struct jvpn_frame_request *f, struct jvpn_verdict *v)
 	return 0;
 }
 
+static int jvpn_frame_notice(struct jvpn_frame_request *f, struct jvpn_verdict *v)
+{
+	const struct nlattr *data = f->tb[JVPN_FRAME_A_DATA];
+	u8 kind = jvpn_get_u8(f->tb, JVPN_FRAME_A_NOTICE, 0);
+
+	if (f->session->role != JVPN_ROLE_GATEWAY)
+		return jvpn_refuse(v, -EINVAL, "only a gateway sends NOTICE");
+	if (!kind)
+		return jvpn_refuse(v, -EINVAL, "notice is missing");
+	if (data && nla_len(data) > JVPN_NOTICE_MAX)
+		return jvpn_refuse(v, -E2BIG, "data of %d bytes, at most %u are allowed",
+				   nla_len(data), JVPN_NOTICE_MAX);
+	return jvpn_probe_notice(f->session, f->epoch, f->path, &f->remote, kind,
+				 data ? nla_data(data) : NULL, data ? nla_len(data) : 0);
+}
+
 static int jvpn_frame_dispatch(struct jvpn_frame_request *f, struct jvpn_verdict *v)
 {
 	u8 type = jvpn_get_u8(f->tb, JVPN_FRAME_A_TYPE, 0);
 	u8 flags = jvpn_get_u8(f->tb, JVPN_FRAME_A_FLAGS, 0);
-	u8 nonce[8];
+	u8 nonce[JVPN_NONCE_LEN];
 
 	switch (type) {
 	case 0:
@@ -751,13 +793,15 @@ static int jvpn_frame_dispatch(struct jvpn_frame_request *f, struct jvpn_verdict
 		else
 			get_random_bytes(nonce, sizeof(nonce));
 		return jvpn_probe_send(f->session, f->epoch, f->path, &f->remote, flags,
-				       nonce);
+				       nonce, f->tb[JVPN_FRAME_A_NONCE]);
 	case JVPN_F_CLOSE:
 		return jvpn_probe_close(f->session, f->epoch, f->path, &f->remote,
 					jvpn_get_u8(f->tb, JVPN_FRAME_A_REASON, 0));
+	case JVPN_F_NOTICE:
+		return jvpn_frame_notice(f, v);
 	default:
 		return jvpn_refuse(v, -EINVAL,
-				   "frame type %u, allowed are 0 (keepalive), 1 (PROBE), 3 (CLOSE)",
+				   "frame type %u, allowed are 0 (keepalive), 1 (PROBE), 3 (CLOSE), 4 (NOTICE)",
 				   type);
 	}
 }
@@ -766,6 +810,8 @@ static int jvpn_frame_failed(int err, struct jvpn_verdict *v)
 {
 	if (err == -EKEYEXPIRED)
 		return jvpn_refuse(v, err, "the key is used up");
+	if (err == -ESTALE)
+		return jvpn_refuse(v, err, "the lease of the device is over");
 	return jvpn_refuse(v, err, "sending failed with error %d", err);
 }
 

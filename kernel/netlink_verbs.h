@@ -68,6 +68,7 @@ extern const struct jvpn_nl_verb jvpn_nl_frame_send;
  * @term: fencing token of the owner
  * @init_retry: enum jvpn_init_retry
  * @daemon_grace_ms: see struct jvpn_device
+ * @lease_ns: likewise
  * @control: for control.c
  */
 struct jvpn_device_config {
@@ -75,6 +76,7 @@ struct jvpn_device_config {
 	u64 term;
 	u8 init_retry;
 	u32 daemon_grace_ms;
+	u64 lease_ns;
 	struct jvpn_control_config control;
 };
 

@@ -769,6 +769,81 @@ static void jvpn_close_rcv(struct jvpn_session *session, struct jvpn_path *path,
 	jvpn_netlink_signal(&signal);
 }
 
+/*
+ * The daemon asked with a nonce of its own, which proves what the answer says. Most
+ * answers are to others: no lock is taken for them.
+ */
+static bool jvpn_question_answered(struct jvpn_session *session, u64 nonce)
+{
+	bool ours = false;
+	unsigned int i;
+
+	for (i = 0; i < JVPN_MAX_ASKED; i++)
+		ours |= READ_ONCE(session->asked[i]) == nonce;
+	if (!ours || !nonce)
+		return false;
+	ours = false;
+	spin_lock_bh(&session->lock);
+	for (i = 0; i < JVPN_MAX_ASKED && !ours; i++) {
+		ours = session->asked[i] == nonce;
+		if (ours)
+			WRITE_ONCE(session->asked[i], 0);
+	}
+	spin_unlock_bh(&session->lock);
+	return ours;
+}
+
+/* How long no news has come from the binding: has it died, or is another ahead of it? */
+static u32 jvpn_bound_silence(const struct jvpn_session *session)
+{
+	u64 last_ns = READ_ONCE(session->last_bound_ns) ?: session->born_ns;
+	u64 now = jvpn_now();
+
+	return max(1ULL, div_u64(now - min(last_ns, now), NSEC_PER_MSEC));
+}
+
+static void jvpn_question_rcv(struct jvpn_session *session, struct jvpn_path *path,
+			      const struct jvpn_endpoint *source,
+			      const struct jvpn_probe *ack)
+{
+	struct jvpn_signal signal = {
+		.kind = JVPN_SIGNAL_KIND_PROBE_ACKED,
+		.device = session->device,
+		.session = session,
+		.path = path->id,
+		.remote = source,
+		.nonce = ack->nonce,
+	};
+	u64 nonce;
+
+	memcpy(&nonce, ack->nonce, sizeof(nonce));
+	if (!jvpn_question_answered(session, nonce))
+		return;
+	if (session->role == JVPN_ROLE_GATEWAY)
+		signal.silent_ms = jvpn_bound_silence(session);
+	jvpn_netlink_signal(&signal);
+}
+
+static void jvpn_notice_rcv(struct jvpn_session *session, struct jvpn_path *path,
+			    const struct jvpn_endpoint *source,
+			    const struct jvpn_notice *notice, size_t len)
+{
+	struct jvpn_signal signal = {
+		.kind = JVPN_SIGNAL_KIND_NOTICE,
+		.device = session->device,
+		.session = session,
+		.path = path->id,
+		.remote = source,
+		.notice = notice->kind,
+		.data = notice->tlv,
+		.data_len = len - sizeof(*notice),
+	};
+
+	/* A hint for who decides; that is the client. */
+	if (session->role == JVPN_ROLE_CLIENT)
+		jvpn_netlink_signal(&signal);
+}
+
 /**
  * jvpn_probe_rcv() - a control frame came in
  * @session: authenticated as coming from its peer
@@ -800,15 +875,31 @@ void jvpn_probe_rcv(struct jvpn_session *session, struct jvpn_epoch *epoch,
 		jvpn_version_seen(session, probe);
 		if (session->probe)
 			jvpn_ack_rcv(session->probe, epoch, path, source, probe);
+		jvpn_question_rcv(session, path, source, probe);
 		break;
 	case JVPN_F_CLOSE:
 		jvpn_close_rcv(session, path, source,
 			       (const struct jvpn_close *)frame);
 		break;
+	case JVPN_F_NOTICE:
+		jvpn_notice_rcv(session, path, source,
+				(const struct jvpn_notice *)frame, len);
+		break;
 	case -EBADMSG:
 		jvpn_drop(session->device, session, JVPN_DROP_RX_FRAME);
 		break;
 	}
+}
+
+static void jvpn_question_ask(struct jvpn_session *session,
+			      const u8 nonce[JVPN_NONCE_LEN])
+{
+	u64 asked;
+
+	memcpy(&asked, nonce, sizeof(asked));
+	spin_lock_bh(&session->lock);
+	WRITE_ONCE(session->asked[session->n_asked++ % JVPN_MAX_ASKED], asked);
+	spin_unlock_bh(&session->lock);
 }
 
 /**
@@ -818,18 +909,22 @@ void jvpn_probe_rcv(struct jvpn_session *session, struct jvpn_epoch *epoch,
  * @path: by this path, NULL for the binding
  * @remote: to this address; NULL exactly if @path is
  * @flags: JVPN_PROBE_*
- * @nonce: the daemon's
+ * @nonce: of the PROBE; not zero if @tell
+ * @tell: tell of its answer; of more than JVPN_MAX_ASKED only the last
  *
  * Context: RCU read side.
  * Return: 0 or a negative errno.
  */
 int jvpn_probe_send(struct jvpn_session *session, struct jvpn_epoch *epoch,
 		    struct jvpn_path *path, const struct jvpn_endpoint *remote,
-		    u8 flags, const u8 nonce[8])
+		    u8 flags, const u8 nonce[JVPN_NONCE_LEN], bool tell)
 {
 	epoch = epoch ?: rcu_dereference(session->transmit);
 	if (!epoch)
 		return -ENOKEY;
+	/* Before it leaves: the answer may be here before we are back. */
+	if (tell)
+		jvpn_question_ask(session, nonce);
 	return jvpn_probe_out(session, epoch, path, remote, flags,
 			      jvpn_us(jvpn_now()), nonce);
 }
@@ -859,6 +954,33 @@ int jvpn_probe_close(struct jvpn_session *session, struct jvpn_epoch *epoch,
 	close.term = cpu_to_le64(term);
 	close.bver = cpu_to_le64(bver);
 	return jvpn_xmit_frame(session, epoch, path, remote, &close, sizeof(close));
+}
+
+/**
+ * jvpn_probe_notice() - send a NOTICE
+ * @session: of a gateway
+ * @epoch: as for jvpn_probe_send()
+ * @path: likewise
+ * @remote: likewise
+ * @kind: JVPN_NOTICE_*
+ * @tlv: its options
+ * @len: of these, at most JVPN_NOTICE_MAX
+ *
+ * Context: RCU read side.
+ * Return: 0 or a negative errno.
+ */
+int jvpn_probe_notice(struct jvpn_session *session, struct jvpn_epoch *epoch,
+		      struct jvpn_path *path, const struct jvpn_endpoint *remote,
+		      u8 kind, const u8 *tlv, size_t len)
+{
+	u8 frame[sizeof(struct jvpn_notice) + JVPN_NOTICE_MAX] = { };
+	struct jvpn_notice *notice = (struct jvpn_notice *)frame;
+
+	notice->type = JVPN_F_NOTICE;
+	notice->kind = kind;
+	memcpy(frame + sizeof(*notice), tlv, len);
+	return jvpn_xmit_frame(session, epoch, path, remote, frame,
+			       sizeof(*notice) + len);
 }
 
 static unsigned int jvpn_candidates(const struct jvpn_liveness *l)

@@ -7,6 +7,8 @@
 
 #include <linux/types.h>
 
+#include "../uapi/wire.h"
+
 struct jvpn_endpoint;
 struct jvpn_epoch;
 struct jvpn_path;
@@ -25,10 +27,13 @@ void jvpn_probe_inner(struct jvpn_session *session, u64 now);
 void jvpn_probe_changed(struct jvpn_session *session);
 int jvpn_probe_send(struct jvpn_session *session, struct jvpn_epoch *epoch,
 		    struct jvpn_path *path, const struct jvpn_endpoint *remote,
-		    u8 flags, const u8 nonce[8]);
+		    u8 flags, const u8 nonce[JVPN_NONCE_LEN], bool tell);
 int jvpn_probe_close(struct jvpn_session *session, struct jvpn_epoch *epoch,
 		     struct jvpn_path *path, const struct jvpn_endpoint *remote,
 		     u8 reason);
+int jvpn_probe_notice(struct jvpn_session *session, struct jvpn_epoch *epoch,
+		      struct jvpn_path *path, const struct jvpn_endpoint *remote,
+		      u8 kind, const u8 *tlv, size_t len);
 int jvpn_probe_candidate_set(struct jvpn_session *session, u8 path,
 			     const struct jvpn_endpoint *remote,
 			     struct jvpn_verdict *v);

@@ -74,6 +74,8 @@ static int jvpn_recv_parse(struct jvpn_arrival *a, const struct sk_buff *skb)
 	if (!a->epoch)
 		return JVPN_DROP_RX_UNKNOWN_CID;
 	a->session = a->epoch->session;
+	if (!jvpn_device_holds(a->device))
+		return JVPN_DROP_RX_LEASE_EXPIRED;
 	jvpn_endpoint_source(&a->source, skb);
 	a->tos = ip_hdr(skb)->tos;
 	return JVPN_TAKEN;
@@ -191,8 +193,8 @@ static bool jvpn_recv_from_binding(const struct jvpn_arrival *a)
 {
 	const struct jvpn_binding *binding = rcu_dereference(a->session->binding);
 
-	return !binding || (binding->path == a->path->id &&
-			    jvpn_endpoint_equal(&binding->remote, &a->source));
+	return binding && binding->path == a->path->id &&
+	       jvpn_endpoint_equal(&binding->remote, &a->source);
 }
 
 /*
@@ -213,8 +215,12 @@ static void jvpn_recv_source_changed(struct jvpn_arrival *a)
 	u64 now;
 
 	if (a->session->role != JVPN_ROLE_GATEWAY || !a->highest ||
-	    jvpn_recv_from_binding(a))
+	    !rcu_access_pointer(a->session->binding))
 		return;
+	if (jvpn_recv_from_binding(a)) {
+		WRITE_ONCE(a->session->last_bound_ns, READ_ONCE(a->session->last_rx_ns));
+		return;
+	}
 	now = jvpn_now();
 	if (last && now - last < JVPN_SOURCE_SIGNAL_NS)
 		return;
@@ -229,12 +235,32 @@ static bool jvpn_frame_tries_path(const struct sk_buff *skb)
 	       skb->data[1] & JVPN_PROBE_CANDIDATE;
 }
 
-static void jvpn_recv_frame(struct jvpn_arrival *a, struct sk_buff *skb)
+/* What a challenge and the choice of a path need is taken from anywhere. */
+static bool jvpn_frame_from_anywhere(const struct sk_buff *skb)
+{
+	return skb->len > 1 &&
+	       (skb->data[0] == JVPN_F_PROBE_ACK ||
+		(skb->data[0] == JVPN_F_PROBE &&
+		 skb->data[1] & (JVPN_PROBE_CANDIDATE | JVPN_PROBE_NAT_CHECK)));
+}
+
+/* A session without binding has yet to prove itself by a frame; from where is open. */
+static bool jvpn_frame_allowed(const struct jvpn_arrival *a, const struct sk_buff *skb)
+{
+	return likely(!READ_ONCE(a->session->figures.strict_source)) ||
+	       !rcu_access_pointer(a->session->binding) ||
+	       jvpn_recv_from_binding(a) || jvpn_frame_from_anywhere(skb);
+}
+
+static int jvpn_recv_frame(struct jvpn_arrival *a, struct sk_buff *skb)
 {
 	if (!jvpn_frame_tries_path(skb))
 		jvpn_recv_source_changed(a);
+	if (!jvpn_frame_allowed(a, skb))
+		return JVPN_DROP_RX_STRICT_SOURCE;
 	jvpn_probe_rcv(a->session, a->epoch, a->path, &a->source, skb->data, skb->len);
 	consume_skb(skb);
+	return JVPN_TAKEN;
 }
 
 /* An IPv4 packet with a sane header; what link layers pad is cut off. */
@@ -368,6 +394,8 @@ static int jvpn_recv_inner(struct jvpn_arrival *a, struct sk_buff *skb)
 
 	if (!jvpn_session_carries(a->session))
 		return JVPN_DROP_RX_STATE;
+	if (READ_ONCE(a->session->figures.strict_source) && !jvpn_recv_from_binding(a))
+		return JVPN_DROP_RX_STRICT_SOURCE;
 	if (!jvpn_inner_parse(skb))
 		return JVPN_DROP_RX_INNER;
 	if (!jvpn_inner_owned(a, skb))
@@ -402,11 +430,10 @@ static int jvpn_recv_opened(struct jvpn_arrival *a, struct sk_buff *skb)
 	if (!skb->len || !(skb->data[0] >> 4)) {
 		if (a->flags & JVPN_DATA_CSUM_PARTIAL)
 			return JVPN_DROP_RX_CSUM;
-		jvpn_recv_frame(a, skb);
-		return JVPN_TAKEN;
+		return jvpn_recv_frame(a, skb);
 	}
 	reason = jvpn_recv_inner(a, skb);
-	if (!reason)
+	if (!reason || reason == JVPN_DROP_RX_STRICT_SOURCE)
 		jvpn_recv_source_changed(a);
 	return reason;
 }

@@ -139,6 +139,7 @@ static struct jvpn_session *jvpn_session_create(struct jvpn_device *device,
 	session->bver_seen = c->bver_seen;
 	session->born_ns = jvpn_now();
 	session->changed_ns = session->born_ns;
+	session->lost_ns = session->born_ns;
 	spin_lock_init(&session->lock);
 	INIT_LIST_HEAD(&session->epochs);
 	INIT_LIST_HEAD(&session->prefixes);
@@ -380,6 +381,70 @@ int jvpn_session_transition(struct jvpn_session *session,
 	if (!err)
 		jvpn_session_settle(session);
 	return err;
+}
+
+/* A daemon that lives is first to end what is over. */
+#define JVPN_SESSION_PATIENCE_NS ((u64)NSEC_PER_SEC)
+
+static u64 jvpn_session_deadline(const struct jvpn_session *session)
+{
+	u64 deadline_ns = session->figures.deadline_ns;
+
+	return deadline_ns ? deadline_ns + JVPN_SESSION_PATIENCE_NS : JVPN_NEVER;
+}
+
+/* A birth that fails is not the loss of a transport. */
+static u64 jvpn_session_lost_deadline(const struct jvpn_session *session)
+{
+	u32 ttl_ms = session->figures.lost_ttl_ms;
+
+	if (!ttl_ms || !session->lost_ns || session->state == JVPN_STATE_BIRTH)
+		return JVPN_NEVER;
+	return session->lost_ns + ttl_ms * (u64)NSEC_PER_MSEC + JVPN_SESSION_PATIENCE_NS;
+}
+
+static void jvpn_session_expire(struct jvpn_session *session, u8 reason)
+{
+	struct jvpn_transition t = {
+		.state = JVPN_STATE_TERMINATED,
+		.reason = reason,
+		.version = session->state_version + 1,
+	};
+	struct jvpn_signal signal = {
+		.kind = JVPN_SIGNAL_KIND_EXPIRED,
+		.device = session->device,
+		.session = session,
+		.path = -1,
+		.reason = reason,
+	};
+	struct jvpn_verdict v;
+
+	/* Fails only behind the last of all versions. */
+	if (jvpn_session_transition(session, &t, &v))
+		return;
+	jvpn_netlink_session_changed(session, NULL);
+	jvpn_netlink_signal(&signal);
+}
+
+/**
+ * jvpn_session_look() - end a session whose time is over
+ * @session: which
+ * @now: the time
+ *
+ * Context: process, jvpn_device.lock held, under which all that it looks at changes.
+ * Return: when to look again, or JVPN_NEVER.
+ */
+u64 jvpn_session_look(struct jvpn_session *session, u64 now)
+{
+	u64 deadline_ns = jvpn_session_deadline(session);
+	u64 lost_ns = jvpn_session_lost_deadline(session);
+
+	if (min(deadline_ns, lost_ns) > now)
+		return min(deadline_ns, lost_ns);
+	jvpn_session_expire(session, deadline_ns <= now ?
+			    JVPN_REASON_TTL_SESSION_EXPIRED :
+			    JVPN_REASON_TTL_TRANSPORT_LOSS_EXPIRED);
+	return JVPN_NEVER;
 }
 
 /**

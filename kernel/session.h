@@ -16,6 +16,9 @@
 #include "stats.h"
 #include "verdict.h"
 
+/* PROBEs of the daemon that may be unanswered: a challenge needs two. */
+#define JVPN_MAX_ASKED 4
+
 struct jvpn_binding;
 struct jvpn_device;
 struct jvpn_epoch;
@@ -23,9 +26,13 @@ struct jvpn_liveness;
 struct jvpn_prefix;
 
 /**
- * struct jvpn_figures - detection figures, set by the daemon
+ * struct jvpn_figures - figures set by the daemon
+ * @deadline_ns: the session ends then, 0: never
+ * @lost_ttl_ms: it ends when it was without transport for so long, 0: never
+ * @strict_source: DATA is taken from the address that is bound alone
  *
- * Written under jvpn_device.lock, one by one; read with READ_ONCE().
+ * The others say when something is detected. Written under jvpn_device.lock, one by
+ * one; read with READ_ONCE().
  */
 struct jvpn_figures {
 	u32 probe_interval_ms;
@@ -34,7 +41,10 @@ struct jvpn_figures {
 	u32 keepalive_ms;
 	u32 dead_idle_ms;
 	u32 dead_busy_ms;
+	u32 lost_ttl_ms;
+	u64 deadline_ns;
 	u8 probe_misses;
+	u8 strict_source;
 };
 
 /**
@@ -86,6 +96,8 @@ struct jvpn_wheel_entry {
  * @last_rx_ns: last authenticated packet, 0 for none; WRITE_ONCE() by receive
  * @last_tx_ns: last inner packet sent, 0 for none; WRITE_ONCE() by transmit
  * @last_source_ns: last "source-changed" signal; by cmpxchg()
+ * @last_bound_ns: last authenticated packet from the binding that was newer than all
+ *		   before, 0 for none; WRITE_ONCE() by receive, of a gateway only
  * @stats: counters
  * @lock: serialises what a packet does not read: state and binding version.
  *	  Taken from softirq as well, hence spin_lock_bh().
@@ -97,6 +109,10 @@ struct jvpn_wheel_entry {
  * @reason: of the last transition; under @lock
  * @detail: of the last transition; under @lock
  * @changed_ns: time of the last transition; under @lock
+ * @lost_ns: since when it has had no confirmed binding, 0 with one; under @lock
+ * @asked: nonces of the daemon's last PROBEs that were not answered, 0 for none;
+ *	   written under @lock
+ * @n_asked: nonces ever written to @asked; under @lock
  * @switches: when the last commits moved the transport, CLOCK_BOOTTIME in
  *	      milliseconds; a ring, under @lock
  * @n_switches: entries ever written to @switches; under @lock
@@ -133,6 +149,7 @@ struct jvpn_session {
 	u64 last_rx_ns;
 	u64 last_tx_ns;
 	u64 last_source_ns;
+	u64 last_bound_ns;
 	struct jvpn_session_stats stats;
 
 	spinlock_t lock; /* state and versions */
@@ -144,6 +161,9 @@ struct jvpn_session {
 	u8 reason;
 	u8 detail;
 	u64 changed_ns;
+	u64 lost_ns;
+	u64 asked[JVPN_MAX_ASKED];
+	u32 n_asked;
 	u32 switches[JVPN_RING_LEN];
 	u32 n_switches;
 
@@ -215,6 +235,7 @@ int jvpn_session_check_transition(const struct jvpn_session *session,
 void jvpn_session_take_transition(struct jvpn_session *session,
 				  const struct jvpn_transition *t);
 void jvpn_session_settle(struct jvpn_session *session);
+u64 jvpn_session_look(struct jvpn_session *session, u64 now);
 int jvpn_session_transition(struct jvpn_session *session,
 			    const struct jvpn_transition *t,
 			    struct jvpn_verdict *v);

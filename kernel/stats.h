@@ -33,6 +33,15 @@ enum jvpn_state {
 };
 
 /**
+ * enum jvpn_reason - JVPN_REASON_* of states.h
+ */
+enum jvpn_reason {
+#define JVPN_REASON_ENUM(value, name, text) JVPN_REASON_##name = (value),
+	JVPN_REASONS(JVPN_REASON_ENUM)
+#undef JVPN_REASON_ENUM
+};
+
+/**
  * enum jvpn_count - what a device counts beside packets and drops
  * @JVPN_COUNT_RETRIES: RETRY datagrams answered
  * @JVPN_COUNT_UPCALLS: control datagrams given to the daemon

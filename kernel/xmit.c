@@ -200,6 +200,9 @@ static int jvpn_xmit_inner(struct jvpn_session *session, struct sk_buff *inner, 
 	struct sk_buff *skb;
 	int err;
 
+	*reason = JVPN_DROP_TX_LEASE_EXPIRED;
+	if (!jvpn_device_holds(session->device))
+		return -ESTALE;
 	*reason = JVPN_DROP_TX_NO_TRANSPORT;
 	if (!jvpn_session_carries(session) || !binding)
 		return -ENETUNREACH;
@@ -364,7 +367,8 @@ static int jvpn_xmit_frame_way(struct jvpn_session *session, struct jvpn_way *wa
  *
  * Context: softirq or process, under RCU.
  * Return: 0 or a negative errno: -ENETUNREACH without transport, -ENOKEY without
- *	   keys, -EKEYEXPIRED when they are used up, or what routing said.
+ *	   keys, -EKEYEXPIRED when they are used up, -ESTALE when the lease is over,
+ *	   or what routing said.
  */
 int jvpn_xmit_frame(struct jvpn_session *session, struct jvpn_epoch *epoch,
 		    struct jvpn_path *path, const struct jvpn_endpoint *remote,
@@ -375,6 +379,10 @@ int jvpn_xmit_frame(struct jvpn_session *session, struct jvpn_epoch *epoch,
 	struct sk_buff *skb;
 	int err;
 
+	reason = JVPN_DROP_TX_LEASE_EXPIRED;
+	err = -ESTALE;
+	if (!jvpn_device_holds(session->device))
+		goto err_drop;
 	if (!epoch)
 		epoch = rcu_dereference(session->transmit);
 	reason = JVPN_DROP_TX_NO_KEY;

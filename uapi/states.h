@@ -179,6 +179,7 @@
 	X(7,  TX_ROUTE,		"no route to the remote address")	       \
 	X(8,  TX_NOMEM,		"out of memory while sending")		       \
 	X(9,  TX_LOOP,		"the route leads back into the tunnel")	       \
+	X(10, TX_LEASE_EXPIRED,	"the lease of the device is over")	       \
 	X(16, RX_MALFORMED,	"wrong length or reserved bits set")	       \
 	X(17, RX_UNKNOWN_TYPE,	"unknown message type")			       \
 	X(18, RX_UNKNOWN_CID,	"no key with this receiver id")		       \
@@ -193,6 +194,8 @@
 	X(27, RX_NOMEM,		"out of memory while receiving")	       \
 	X(28, RX_DEVICE_DOWN,	"the device is down")			       \
 	X(29, RX_BACKLOG,	"the stack takes no more at the moment")       \
+	X(30, RX_LEASE_EXPIRED,	"the lease of the device is over")	       \
+	X(31, RX_STRICT_SOURCE,	"not from the address that is bound")	       \
 	X(32, CTL_VERSION,	"unknown protocol version")		       \
 	X(33, CTL_TAG,		"tag does not verify")			       \
 	X(34, CTL_COOKIE,	"no valid cookie, RETRY not allowed")	       \

@@ -23,6 +23,7 @@ enum {
 	JVPN_CID_LEN	 = 8,
 	JVPN_COOKIE_LEN	 = 16,
 	JVPN_LOCATOR_LEN = 60,
+	JVPN_NONCE_LEN	 = 8,	/* of a PROBE */
 	JVPN_PATH_MAX	 = 16,	/* path ids are 0..15 */
 };
 
@@ -199,7 +200,7 @@ enum {
 	JVPN_PROBE_CONFIRM   = 0x04,	/* proves that its version was seen */
 };
 
-enum jvpn_notice {
+enum jvpn_notice_kind {
 	JVPN_NOTICE_DRAIN     = 1,	/* reattach, to the addresses listed */
 	JVPN_NOTICE_REKEY_NOW = 2,
 	JVPN_NOTICE_ADDRESSES = 3,	/* others of the gateway */
@@ -223,6 +224,14 @@ struct jvpn_close {
 	__le64	bver;
 	__u8	zero[8];
 } __attribute__((packed));
+
+struct jvpn_notice {
+	__u8	type, kind;
+	__u8	zero[2];
+	__u8	tlv[];
+} __attribute__((packed));
+
+#define JVPN_NOTICE_MAX 240	/* bytes of its options */
 
 /* TLVs of INIT and INIT_RESP. Bit 7 of the type: critical. */
 enum {
@@ -267,5 +276,6 @@ static_assert(sizeof(struct jvpn_switch_resp_payload) == 56, "SWITCH_RESP payloa
 static_assert(sizeof(struct jvpn_data) == 16, "DATA");
 static_assert(sizeof(struct jvpn_probe) == 64, "PROBE");
 static_assert(sizeof(struct jvpn_close) == 32, "CLOSE");
+static_assert(sizeof(struct jvpn_notice) == 4, "NOTICE header");
 
 #endif /* JVPN_WIRE_H */

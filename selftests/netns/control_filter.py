@@ -27,7 +27,7 @@ def slot_now():
 
 
 class Gateway(Rig):
-    """A gateway with one session that has a live key and one of an earlier term."""
+    """A gateway with a session that has a live key and one whose key is of an earlier term."""
 
     def __init__(self):
         super().__init__("gateway")
@@ -36,10 +36,10 @@ class Gateway(Rig):
 
     def prepare(self):
         self.client = self.source()
-        self.nl.call("session-new", ifindex=self.ifindex, session=[
-            {"sid": self.sid, "role": "gateway", "state": 2, "state_version": 1}])
-        self.nl.call("epoch-new", ifindex=self.ifindex, epoch=[
-            self.old.attributes(self.sid, 0), self.live.attributes(self.sid, 0)])
+        for sid, epoch in (self.sid, self.live), (os.urandom(16), self.old):
+            self.nl.call("session-new", ifindex=self.ifindex, session=[
+                {"sid": sid, "role": "gateway", "state": 2, "state_version": 1}])
+            self.nl.call("epoch-new", ifindex=self.ifindex, epoch=[epoch.attributes(sid, 0)])
 
     def request(self, kind, cookie=bytes(16), cid=None, kid=KID):
         """A request that is good to the last byte the kernel can judge; the rest is random."""
@@ -188,11 +188,16 @@ def _(g):
     g.delivered(g.request(INIT))
 
 
-@test("a daemon that registers makes all cookies worthless at once")
+@test("a daemon that registers makes all cookies worthless at once, one that says more does not")
 def _(g):
     cookie = g.retried(g.request(SWITCH))
     g.delivered(g.request(SWITCH, cookie))
     g.set_device()
+    g.delivered(g.request(SWITCH, cookie))
+    g.nl.close()
+    if not g.watch.signal("daemon-gone", 5):
+        raise AssertionError("no daemon-gone")
+    g.register()
     g.retried(g.request(SWITCH, cookie))
 
 

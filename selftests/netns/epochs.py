@@ -112,15 +112,18 @@ def _(k):
 def _(k):
     old, new, alone = Epoch(), Epoch(), Epoch()
     sid, sock = k.begin(old, role="client")
+    k.prove(old, sock)
     other, _ = k.begin(alone)
     k.install(sid, new, transmit=1)
     since = time.monotonic()
     same(k.sent_with(sid, sock), new.peer_cid, "sent with")
     k.nl.close()
-    k.retired(old, 9.9, 12.5, since)
-    same(k.live(sid), {new.kernel_cid}, "keys")
-    same(k.live(other), {alone.kernel_cid}, "the only keys of a session, never confirmed")
-    k.register()
+    try:
+        k.retired(old, 9.9, 12.5, since)
+        same(k.live(sid), {new.kernel_cid}, "keys")
+        same(k.live(other), {alone.kernel_cid}, "the only keys of a session, never confirmed")
+    finally:
+        k.register()
     same(k.sent_with(sid, sock), new.peer_cid, "sent with at last")
 
 

@@ -131,16 +131,18 @@ def _(g):
 def _(g):
     bad = [probe()[:63], probe(zero=1), probe(path_id=16), probe(flags=8), probe(cookie=b"\1" + bytes(15)),
            probe(size=80)[:79] + b"\1", probe(PROBE_ACK, size=65)[:64] + b"\1",
-           bytes([CLOSE]) + bytes(30), bytes([CLOSE]) + bytes(32), bytes([CLOSE, 0, 1]) + bytes(29)]
+           bytes([CLOSE]) + bytes(30), bytes([CLOSE]) + bytes(32), bytes([CLOSE, 0, 1]) + bytes(29), bytes([NOTICE]) + bytes(63),
+           bytes([NOTICE, 2]), bytes([NOTICE, 2, 0, 1]), bytes([NOTICE, 2]) + bytes(243)]
     before = g.counters()
     for frame in bad:
         g.ignored(frame)
     same(g.counted(before, len(bad)), {"RX_FRAME": len(bad)}, "counted")
-    for kind in NOTICE, 0x05, 0x0F, 0x00:
+    for kind in 0x05, 0x0F, 0x00:
         g.ignored(bytes([kind]) + bytes(63))
+    g.ignored(bytes([NOTICE, 2]) + bytes(242))
     g.ignored(b"")
     same(g.counted(before, len(bad)), {"RX_FRAME": len(bad)}, "counted")
-    same(g.watch.signal("closed", 0), None, "signal")
+    same((g.watch.signal("closed", 0), g.watch.signal("notice", 0)), (None, None), "signals")
 
 
 @test("an unasked PROBE_ACK changes nothing")

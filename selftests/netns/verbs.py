@@ -229,6 +229,8 @@ def _(d):
                             ("dead_idle_ms", 86400000), ("dead_busy_ms", 86400000)):
             d.refused(errno.ERANGE, f"{name.replace('_', '-')} {limit + 1} is above {limit}", "session-new",
                       {**own, name: limit + 1})
+        d.refused(errno.ERANGE, f"deadline-ms {(1 << 40) + 1} is above {1 << 40}", "session-new",
+                  {**own, "deadline_ms": (1 << 40) + 1})
         same(len(d.nl.dump("session-get", ifindex=d.ifindex)), 1, "sessions")
     finally:
         d.ask("session-del", {"sid": taken})
@@ -273,7 +275,7 @@ def _(d):
 @test("figures are set one by one, and read back")
 def _(d):
     figures = {"probe_interval_ms": 10, "probe_misses": 3, "probe_rto_min_ms": 7, "standby_interval_ms": 500,
-               "keepalive_ms": 0, "dead_idle_ms": 1000, "dead_busy_ms": 100}
+               "keepalive_ms": 0, "dead_idle_ms": 1000, "dead_busy_ms": 100, "lost_ttl_ms": 7000, "strict_source": 1}
     with d.with_session() as sid:
         for name, value in figures.items():
             d.ask("session-set", {"sid": sid, name: value})
@@ -409,12 +411,18 @@ def _(d):
                  {"path": 0, "remote": A, "cid": bytes(8)})):
             d.refused(number, words, "frame-send", {"sid": sid, **frame})
         d.ask("epoch-new", Epoch().attributes(sid, 1))
-        for words, frame in (("frame type 2, allowed are 0 (keepalive), 1 (PROBE), 3 (CLOSE)", {"type": 2}),
-                             ("frame type 4, allowed are 0 (keepalive), 1 (PROBE), 3 (CLOSE)", {"type": 4}),
+        for words, frame in (("frame type 2, allowed are 0 (keepalive), 1 (PROBE), 3 (CLOSE), 4 (NOTICE)", {"type": 2}),
+                             ("frame type 5, allowed are 0 (keepalive), 1 (PROBE), 3 (CLOSE), 4 (NOTICE)", {"type": 5}),
+                             ("notice is missing", {"type": 4}),
                              ("PROBE flags 0x08 are unknown", {"type": 1, "flags": 8})):
             d.refused(errno.EINVAL, words, "frame-send", {"sid": sid, "path": 0, "remote": A, **frame})
+        d.refused(errno.E2BIG, "data of 241 bytes, at most 240 are allowed", "frame-send",
+                  {"sid": sid, "path": 0, "remote": A, "type": 4, "notice": 2, "data": bytes(241)})
         d.refused(errno.EINVAL, "only a client keeps paths warm", "candidate-set", {"sid": sid, "path": 0, "remote": A})
     with d.with_session(role="client") as sid:
+        d.ask("epoch-new", Epoch().attributes(sid, 1))
+        d.refused(errno.EINVAL, "only a gateway sends NOTICE", "frame-send",
+                  {"sid": sid, "path": 0, "remote": A, "type": 4, "notice": 2})
         d.refused(errno.EINVAL, "path is missing", "candidate-set", {"sid": sid, "remote": A})
         d.refused(errno.EINVAL, "remote is missing", "candidate-set", {"sid": sid, "path": 0})
 

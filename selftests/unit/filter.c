@@ -172,7 +172,11 @@ TEST(frames)
 		frame[0] = JVPN_F_CLOSE;
 		ASSERT_EQ(len != 32 ? -EBADMSG : JVPN_F_CLOSE, frame_of(frame, len));
 		frame[0] = JVPN_F_NOTICE;
-		ASSERT_EQ(0, frame_of(frame, len));
+		frame[1] = JVPN_NOTICE_DRAIN;
+		ASSERT_EQ(len < 4 || len > 4 + JVPN_NOTICE_MAX ? -EBADMSG : JVPN_F_NOTICE,
+			  frame_of(frame, len));
+		frame[1] = 0;
+		ASSERT_EQ(-EBADMSG, frame_of(frame, len));	/* of no kind */
 	}
 	for (int type = 5; type < 16; type++) {
 		frame[0] = type;
@@ -186,7 +190,7 @@ TEST(every_byte_of_every_frame)
 {
 	for (int at = 1; at < 100; at++) {
 		uint8_t probe[100] = { JVPN_F_PROBE }, ack[100] = { JVPN_F_PROBE_ACK };
-		uint8_t close[32] = { JVPN_F_CLOSE };
+		uint8_t close[32] = { JVPN_F_CLOSE }, notice[32] = { JVPN_F_NOTICE, 1 };
 		bool fixed = at < 4;
 
 		probe[at] = ack[at] = 0x80;
@@ -201,6 +205,10 @@ TEST(every_byte_of_every_frame)
 		close[at] = 0x80;
 		EXPECT_EQ((at >= 2 && at < 8) || at >= 24 ? -EBADMSG : JVPN_F_CLOSE,
 			  frame_of(close, 32)) {
+			TH_LOG("byte %d", at);
+		}
+		notice[at] = 0x80;
+		EXPECT_EQ(at == 2 || at == 3 ? -EBADMSG : JVPN_F_NOTICE, frame_of(notice, 32)) {
 			TH_LOG("byte %d", at);
 		}
 	}

@@ -77,8 +77,7 @@ enum jvpn_binding_op {
  *   deadline, reason says which
  * @JVPN_SIGNAL_KIND_PROBE_ACKED: a PROBE sent by frame-send with a nonce was
  *   answered from remote
- * @JVPN_SIGNAL_KIND_NOTICE: the peer sent NOTICE (notice, notice-seconds,
- *   data)
+ * @JVPN_SIGNAL_KIND_NOTICE: a client's gateway sent NOTICE (notice, data)
  */
 enum jvpn_signal_kind {
 	JVPN_SIGNAL_KIND_PATH_DEAD,
