@@ -100,9 +100,18 @@ static void settled(struct jv_session *s, const struct jv_step *step, uint64_t n
 const struct jv_session_ops jv_gateway_session_ops = {
 	.committed = committed,
 	.settled = settled,
+	.deadline = jv_gateway_deadline,
+	.due = jv_gateway_due,
 };
 
 /* --- signals of the data plane --- */
+
+/* The client has provably seen this version. */
+static void shown(struct jv_session *s, struct jv_version v)
+{
+	if (v.term == s->version.term && v.bver > s->bver_c && v.bver <= s->version.bver)
+		s->bver_c = v.bver;
+}
 
 /* The client holds the keys of an epoch: the first time it is a birth, then a rotation. */
 static void confirmed(struct jv_gateway *g, struct jv_session *s, const struct jv_signal *signal,
@@ -110,8 +119,10 @@ static void confirmed(struct jv_gateway *g, struct jv_session *s, const struct j
 {
 	struct jv_epoch *e = jv_epoch_find(s, signal->cid);
 
-	if (e)
+	if (e) {
 		e->confirmed = true;
+		shown(s, e->version);
+	}
 	if (s->fsm.state == JV_STATE_BIRTH)
 		jv_gateway_born(g, s, signal, now_ms);
 	else
@@ -140,8 +151,7 @@ void jv_gateway_signal(struct jv_gateway *g, struct jv_session *s,
 		confirmed(g, s, signal, now_ms);
 		break;
 	case JVPN_SIGNAL_KIND_VERSION:
-		if (signal->version.term == s->version.term && signal->version.bver > s->bver_c)
-			s->bver_c = signal->version.bver;
+		shown(s, signal->version);
 		break;
 	case JVPN_SIGNAL_KIND_SILENT:
 		/* Said of this binding, not of an earlier one? */
@@ -153,6 +163,12 @@ void jv_gateway_signal(struct jv_gateway *g, struct jv_session *s,
 		break;
 	case JVPN_SIGNAL_KIND_EXHAUSTED:
 		exhausted(s, signal, now_ms);
+		break;
+	case JVPN_SIGNAL_KIND_SOURCE_CHANGED:
+		jv_gateway_source(g, s, signal, now_ms);
+		break;
+	case JVPN_SIGNAL_KIND_PROBE_ACKED:
+		jv_gateway_acked(g, s, signal, now_ms);
 		break;
 	case JVPN_SIGNAL_KIND_RETIRED:
 		e = jv_epoch_find(s, signal->cid);

@@ -9,6 +9,7 @@
  *   gateway_switch.c     SWITCH
  *   gateway_reattach.c   REATTACH and DENY
  *   gateway_move.c       what the two before have in common
+ *   gateway_nat.c        another source: the challenge
  */
 #ifndef JV_GATEWAY_H
 #define JV_GATEWAY_H
@@ -77,6 +78,14 @@ void jv_gateway_born(struct jv_gateway *g, struct jv_session *s, const struct jv
 		     uint64_t now_ms);
 /* The session has ended: its client may have another. */
 void jv_gateway_vacate(struct jv_session *s);
+
+/* The challenge: a source that is not the binding; an answer; its end. */
+void jv_gateway_source(struct jv_gateway *g, struct jv_session *s,
+		       const struct jv_signal *signal, uint64_t now_ms);
+void jv_gateway_acked(struct jv_gateway *g, struct jv_session *s, const struct jv_signal *signal,
+		      uint64_t now_ms);
+uint64_t jv_gateway_deadline(const struct jv_session *s);
+void jv_gateway_due(struct jv_session *s, uint64_t now_ms);
 
 /* A proven SWITCH or REATTACH. */
 struct jv_claim {

@@ -265,7 +265,9 @@ void jv_gateway_born(struct jv_gateway *g, struct jv_session *s, const struct jv
 		event.cause = JV_REASON_POLICY_DENY;
 		event.detail = JV_DETAIL_POLICY;
 	}
-	jv_session_step(s, &event, &move, now_ms);
+	/* It answers to an INIT_RESP, so it has seen what that named. */
+	if (!jv_session_step(s, &event, &move, now_ms))
+		s->bver_c = move.version.bver;
 }
 
 void jv_gateway_vacate(struct jv_session *s)

@@ -26,6 +26,10 @@ static const char *const cipher_words[] = {
 	[JV_CIPHER_AES_256_GCM] = "aes-256-gcm", NULL,
 };
 
+static const char *const nat_words[] = {
+	[JV_NAT_CHALLENGE] = "challenge", [JV_NAT_OFF] = "off", NULL,
+};
+
 #define KNOB(knob, field, unit, def, min, max, words, help) \
 	{ knob, unit, offsetof(struct jv_policy, field), def, min, max, words, help }
 #define MS(knob, field, def, min, max, help) \
@@ -89,6 +93,8 @@ const struct jv_knob jv_knobs[] = {
 	   "keys are replaced at this age; at one and a half times it they stop"),
 	WORD("cipher", cipher, JV_CIPHER_CHACHA20_POLY1305, JV_CIPHER_AES_256_GCM, cipher_words,
 	     "what a gateway prefers out of what the client has"),
+	WORD("nat-rebind", nat_rebind, JV_NAT_CHALLENGE, JV_NAT_OFF, nat_words,
+	     "whether a gateway follows a client whose address a NAT changes"),
 };
 
 const size_t jv_knobs_count = sizeof(jv_knobs) / sizeof(jv_knobs[0]);

@@ -23,6 +23,7 @@ enum jv_unit {
 
 enum { JV_EXHAUSTED_DEGRADE, JV_EXHAUSTED_TERMINATE };
 enum { JV_LIVENESS_STANDARD, JV_LIVENESS_AGGRESSIVE, JV_LIVENESS_FRUGAL };
+enum { JV_NAT_CHALLENGE, JV_NAT_OFF };
 enum { JV_CIPHER_CHACHA20_POLY1305, JV_CIPHER_AES_256_GCM };
 enum { JV_SWITCHES_MAX = 32 };	/* upper end of max-switches */
 
@@ -53,6 +54,7 @@ struct jv_policy {
 	uint64_t tombstone_ttl;
 	uint64_t rekey_after;
 	uint64_t cipher;
+	uint64_t nat_rebind;
 	uint32_t given;			/* bit i: knob i was set explicitly */
 };
 

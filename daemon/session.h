@@ -29,6 +29,17 @@ struct jv_session_ops {
 	void (*due)(struct jv_session *s, uint64_t now_ms);
 };
 
+/* A gateway asks whether another address has become the client's (PROTOCOL.md 6.6). */
+struct jv_challenge {
+	uint64_t until_ms;		/* 0: none runs */
+	bool proven;			/* the new source has answered */
+	uint64_t bver;			/* of the binding; a commit voids the challenge */
+	union jv_addr source;
+	uint8_t new_nonce[8], old_nonce[8];
+	union jv_addr shunned;
+	uint64_t shunned_until_ms;
+};
+
 struct jv_session {
 	struct jv_sessions *all;
 	struct jv_session *next, **prev;
@@ -67,6 +78,7 @@ struct jv_session {
 	struct jv_bucket rate;		/* reattach-rate: after the proof only */
 	struct jv_bucket rejects;	/* refusals that cost a Diffie-Hellman */
 	uint32_t rekey_after_s;		/* as granted */
+	struct jv_challenge challenge;
 	uint8_t init_e[32];
 	struct in_addr local;		/* the address of ours that the client speaks to */
 };

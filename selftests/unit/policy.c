@@ -24,7 +24,7 @@ TEST(defaults)
 		{ "switch-improvement", "10%" }, { "max-candidates", "4" },
 		{ "candidate-ttl", "15s" }, { "reattach-rate", "2/s" }, { "reattach-burst", "5" },
 		{ "tombstone-ttl", "1m" }, { "rekey-after", "10m" },
-		{ "cipher", "chacha20-poly1305" },
+		{ "cipher", "chacha20-poly1305" }, { "nat-rebind", "challenge" },
 	};
 	struct jv_policy p;
 	char buf[32], err[256];

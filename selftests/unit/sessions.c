@@ -365,6 +365,48 @@ TEST_F(pair, does_without_a_cipher_that_the_kernel_does_not_have)
 	EXPECT_TRUE(world_agreed());
 }
 
+static bool moved_on(void)
+{
+	return world_bver() == 2 && world_agreed();
+}
+
+TEST_F(pair, is_followed_by_the_gateway_when_a_nat_changes_its_address)
+{
+	world.uplink[0].nat++;
+	EXPECT_TRUE(world_until(moved_on, 140));
+	EXPECT_EQ(0, world.sent[JVPN_T_SWITCH]);
+	world_run(5000);
+	EXPECT_TRUE(world_agreed());
+	EXPECT_EQ(2, world_bver());
+}
+
+TEST_F(pair, stays_where_the_old_mapping_still_delivers)
+{
+	world.uplink[0].nat_open = true;
+	world.uplink[0].nat++;
+	world_run(10000);
+	EXPECT_EQ(1, world_bver());
+	EXPECT_TRUE(world_agreed());
+}
+
+TEST_F(pair, does_not_follow_whoever_relays_faster)
+{
+	uint64_t transitions = world.gateway.transitions;
+
+	world.uplink[0].thief = true;
+	world_run(30000);
+	EXPECT_EQ(1, world_bver());
+	EXPECT_EQ(transitions, world.gateway.transitions);
+}
+
+TEST_F(pair, is_not_followed_if_the_policy_says_so)
+{
+	world.gateway.policy.policy.nat_rebind = JV_NAT_OFF;
+	world.uplink[0].nat++;
+	world_run(30000);
+	EXPECT_EQ(1, world_bver());
+}
+
 /* Another incarnation of the gateway that holds the sessions of the last one. */
 TEST_F(pair, comes_over_into_a_higher_term_by_a_rekey)
 {
@@ -434,7 +476,7 @@ static void disturb(void)
 {
 	unsigned int i = world_random(WORLD_UPLINKS);
 
-	switch (world_random(13)) {
+	switch (world_random(14)) {
 	case 0:
 	case 1:
 		world_uplink_set(i, !world.uplink[i].up);
@@ -474,6 +516,10 @@ static void disturb(void)
 		break;
 	case 12:
 		world.gateway.env.term += !world_random(4);
+		break;
+	case 13:
+		world.uplink[i].nat++;
+		world.uplink[i].nat_open = world_random(2);
 		break;
 	}
 }

@@ -272,6 +272,8 @@ struct frame {
 	uint8_t type, flags, reason;
 	uint8_t cookie[16];
 	struct jv_version version;
+	uint8_t nonce[8];
+	uint64_t counter;		/* under its key */
 	uint64_t asked_us;		/* ACK: echo */
 };
 
@@ -342,6 +344,8 @@ static bool passes(const union jv_addr *client)
 	return uplink->up && !uplink->dark && byte_of(client, 3) == uplink->host;
 }
 
+static struct jv_udp *socket_at(const union jv_addr *local);
+
 static void put_packet(const union jv_addr *from, const union jv_addr *to, const void *data,
 		       size_t len, bool frame, uint64_t delay_us)
 {
@@ -404,12 +408,42 @@ static void tell_datagram(const void *data, unsigned int uplink)
 			world.now_us / 1e6, request->type, uplink, (unsigned long long)rseq);
 }
 
+enum { NAT_PORTS = 1000, THIEF_PORT = 9 };
+
+/* What the gateway sees of a client, and who that is. */
+static union jv_addr outside(const union jv_addr *client)
+{
+	union jv_addr a = *client;
+
+	a.in.sin_port = htons(ntohs(a.in.sin_port) +
+			      NAT_PORTS * world.uplink[byte_of(client, 2)].nat);
+	return a;
+}
+
+static bool inside(union jv_addr *a)
+{
+	const struct world_uplink *uplink = &world.uplink[byte_of(a, 2)];
+
+	for (unsigned int old = 0; old < 2; old++) {
+		unsigned int nat = uplink->nat - old;
+		union jv_addr try = *a;
+
+		try.in.sin_port = htons(ntohs(a->in.sin_port) - NAT_PORTS * nat);
+		if ((old && (!uplink->nat || !uplink->nat_open)) || !socket_at(&try))
+			continue;
+		*a = try;
+		return true;
+	}
+	return false;
+}
+
 static void send_packet(const union jv_addr *from, const union jv_addr *to, const void *data,
 			size_t len, bool frame)
 {
 	const struct world_weather *w = &world.weather;
 	bool up = is_gateway(to);
 	uint8_t type = *(const uint8_t *)data;
+	union jv_addr seen, thief;
 
 	if (!frame) {
 		world.sent[type]++;
@@ -419,8 +453,14 @@ static void send_packet(const union jv_addr *from, const union jv_addr *to, cons
 	if (!passes(up ? from : to) || happens(w->lose) ||
 	    (!frame && world.filter && !world.filter(type, up, byte_of(up ? from : to, 2))))
 		return;
+	seen = up ? outside(from) : *from;
+	if (up && frame && world.uplink[byte_of(from, 2)].thief) {
+		thief = seen;
+		thief.in.sin_port = htons(THIEF_PORT);
+		put_packet(&thief, to, data, len, frame, DELAY_US / 2);
+	}
 	for (int copies = happens(w->twice) ? 2 : 1; copies; copies--)
-		put_packet(from, to, data, len, frame, DELAY_US +
+		put_packet(&seen, to, data, len, frame, DELAY_US +
 			   (happens(w->late) ? world_random(w->late_ms * 1000 + 1) : 0));
 }
 
@@ -450,11 +490,12 @@ struct track {
 	uint64_t probed_ms;
 };
 
-enum { EPOCHS = 3, RETIRE_MS = 3000, RETIRE_AT_LAST_MS = 10000, UNCONFIRMED_MS = 5000 };
+enum { EPOCHS = 3, RETIRE_MS = 3000, RETIRE_AT_LAST_MS = 10000, UNCONFIRMED_MS = 5000, WINDOW = 64 };
 
 struct kepoch {
 	bool live, confirmed, exhausted;
 	uint64_t serial, made_ms, confirmed_ms;
+	uint64_t counter, window[WINDOW], windows;
 	struct jv_kernel_epoch keys;
 };
 
@@ -877,18 +918,22 @@ static bool cookie_good(const uint8_t cookie[16], const union jv_addr *from)
 	return false;
 }
 
-static void send_frame(struct jv_kernel *k, const struct ksession *s, uint8_t path,
+static void send_frame(struct jv_kernel *k, struct ksession *s, uint8_t path,
 		       const union jv_addr *to, uint8_t type, uint8_t flags, uint8_t reason,
-		       uint64_t asked_us)
+		       const uint8_t *nonce, uint64_t asked_us)
 {
 	struct frame f = { .type = type, .flags = flags, .reason = reason, .version = s->version,
 			   .asked_us = asked_us };
+
+	if (nonce)
+		memcpy(f.nonce, nonce, sizeof(f.nonce));
 
 	if (k->path_fd[path] < 0 || !sockets[k->path_fd[path]])
 		return;
 	if (!s->transmit || s->transmit->exhausted)
 		return;
 	memcpy(f.cid, s->transmit->keys.tx_cid, sizeof(f.cid));
+	f.counter = ++s->transmit->counter;
 	if (type == JVPN_F_PROBE_ACK && s->role == JVPN_ROLE_GATEWAY && !s->bound)
 		f.version.bver = 0;
 	if (type == JVPN_F_PROBE_ACK && s->role == JVPN_ROLE_GATEWAY)
@@ -905,7 +950,7 @@ int jv_kernel_frame_send(struct jv_kernel *k, int ifindex, const struct jv_kerne
 		return -ENOENT;
 	send_frame(k, s, frame->has_path ? frame->path : s->path,
 		   frame->has_path ? &frame->remote : &s->remote, frame->type, frame->flags,
-		   frame->reason, world.now_us);
+		   frame->reason, frame->has_nonce ? frame->nonce : NULL, world.now_us);
 	return 0;
 }
 
@@ -954,6 +999,15 @@ static void epoch_confirmed(struct ksession *s, struct kepoch *e)
 		s->seen = e->keys.version.bver;
 }
 
+static bool seen_before(struct kepoch *e, uint64_t counter)
+{
+	for (unsigned int i = 0; i < WINDOW; i++)
+		if (e->window[i] == counter)
+			return true;
+	e->window[e->windows++ % WINDOW] = counter;
+	return false;
+}
+
 static void frame_came(struct jv_kernel *k, struct ksession *s, uint8_t path,
 		       const union jv_addr *from, const struct frame *f)
 {
@@ -962,6 +1016,8 @@ static void frame_came(struct jv_kernel *k, struct ksession *s, uint8_t path,
 
 	struct kepoch *e = epoch_of_cid(s, f->cid);
 
+	if (seen_before(e, f->counter))
+		return;
 	s->last_rx_ms = jv_now_ms();
 	s->silent_told = false;
 	if (!e->confirmed || s->state == JV_STATE_BIRTH) {
@@ -972,6 +1028,11 @@ static void frame_came(struct jv_kernel *k, struct ksession *s, uint8_t path,
 		raise_signal(k, signal, s);
 	}
 	heard_on(k, s, path);
+	if (s->role == JVPN_ROLE_GATEWAY && s->bound && !jv_addr_equal(from, &s->remote) &&
+	    !(f->flags & JVPN_PROBE_CANDIDATE)) {
+		signal.kind = JVPN_SIGNAL_KIND_SOURCE_CHANGED;
+		raise_signal(k, signal, s);
+	}
 	if (f->type == JVPN_F_CLOSE) {
 		signal.kind = JVPN_SIGNAL_KIND_CLOSED;
 		raise_signal(k, signal, s);
@@ -981,7 +1042,14 @@ static void frame_came(struct jv_kernel *k, struct ksession *s, uint8_t path,
 		return;
 	version_shown(k, s, f);
 	if (f->type == JVPN_F_PROBE && carries(s))
-		send_frame(k, s, path, from, JVPN_F_PROBE_ACK, 0, 0, f->asked_us);
+		if (!(f->flags & JVPN_PROBE_NAT_CHECK) || (s->bound && s->confirmed && s->path == path))
+			send_frame(k, s, path, from, JVPN_F_PROBE_ACK, f->flags, 0, f->nonce,
+				   f->asked_us);
+	if (f->type == JVPN_F_PROBE_ACK && s->role == JVPN_ROLE_GATEWAY) {
+		signal.kind = JVPN_SIGNAL_KIND_PROBE_ACKED;
+		memcpy(signal.nonce, f->nonce, sizeof(signal.nonce));
+		raise_signal(k, signal, s);
+	}
 	if (f->type == JVPN_F_PROBE_ACK && s->role == JVPN_ROLE_CLIENT) {
 		signal.kind = JVPN_SIGNAL_KIND_COOKIE;
 		signal.srtt_us = 2 * DELAY_US;
@@ -1044,10 +1112,18 @@ static void deliver(const struct packet *p)
 	struct jv_kernel *k = up ? &gateway_kernel : &client_kernel;
 	struct jv_datagram dgram = { .data = p->data, .len = p->len, .from = p->from };
 	const struct frame *f = (const void *)p->data;
-	struct jv_udp *udp = socket_at(&p->to);
-	int path = path_of(k, &p->to);
+	union jv_addr to = p->to;
+	struct jv_udp *udp;
 	struct ksession *s;
+	int path;
 
+	/* What the thief gets it passes on. */
+	if (!up && ntohs(to.in.sin_port) == THIEF_PORT)
+		to = local_of[client_kernel.path_fd[byte_of(&to, 2)]];
+	else if (!up && !inside(&to))
+		return;
+	udp = socket_at(&to);
+	path = path_of(k, &to);
 	if (!udp || path < 0 || !passes(up ? &p->from : &p->to))
 		return;
 	if (p->frame) {
@@ -1080,7 +1156,7 @@ static void probe_path(struct ksession *s, uint8_t path, bool active, uint64_t n
 	t->probed_ms = now_ms;
 	t->unanswered++;
 	send_frame(&client_kernel, s, path, &to, JVPN_F_PROBE, active ? 0 : JVPN_PROBE_CANDIDATE, 0,
-		   world.now_us);
+		   NULL, world.now_us);
 }
 
 /* A new transport starts afresh. */

@@ -26,6 +26,9 @@ struct world_uplink {
 	bool up;
 	bool dark;			/* up, and nothing gets through */
 	uint8_t host;			/* last byte of its address; changes with it */
+	uint8_t nat;			/* what a NAT makes of its ports */
+	bool nat_open;			/* and the mapping before lets in what comes */
+	bool thief;			/* somebody copies what goes up, and is faster */
 };
 
 struct world_side {
