@@ -163,11 +163,15 @@ install: all
 	install -m 755 build/jvpnd build/jvpn-ip $(DESTDIR)$(PREFIX)/sbin/
 	install -m 644 uapi/linux/jvpn.h $(DESTDIR)$(PREFIX)/include/linux/
 	$(foreach f,$(extras),install -D -m 644 tools/$(f) $(DESTDIR)$(PREFIX)/$(call place_of,$(f))$(newline))
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@SBINDIR@|$(PREFIX)/sbin|' tools/systemd/jvpnd.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/jvpnd.service
+	install -D -m 644 tools/systemd/jvpn.conf $(DESTDIR)$(PREFIX)/lib/modules-load.d/jvpn.conf
 	$(foreach m,$(modules),install -D -m 644 $(m) $(DESTDIR)/lib/modules/$(call release_in,$(m))/updates/jvpn.ko$(newline))
 	$(if $(DESTDIR),,$(foreach m,$(modules),depmod $(call release_in,$(m))$(newline)))
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/jvpnd $(DESTDIR)$(PREFIX)/sbin/jvpn-ip $(DESTDIR)$(PREFIX)/include/linux/jvpn.h
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/jvpnd.service $(DESTDIR)$(PREFIX)/lib/modules-load.d/jvpn.conf
 	rm -f $(foreach f,$(extras),$(DESTDIR)$(PREFIX)/$(call place_of,$(f)))
 	rm -f $(foreach m,$(modules),$(DESTDIR)/lib/modules/$(call release_in,$(m))/updates/jvpn.ko)
 	$(if $(DESTDIR),,$(foreach m,$(modules),depmod $(call release_in,$(m))$(newline)))
