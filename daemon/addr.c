@@ -181,6 +181,16 @@ const char *jv_key_format(const uint8_t key[32], char buf[JV_KEY_TEXT])
 	return sodium_bin2base64(buf, JV_KEY_TEXT, key, 32, sodium_base64_VARIANT_ORIGINAL);
 }
 
+const char *jv_key_fingerprint(const uint8_t key[32], char buf[JV_FINGERPRINT_TEXT])
+{
+	uint8_t hash[crypto_hash_sha256_BYTES];
+	char hex[17];
+
+	crypto_hash_sha256(hash, key, 32);
+	snprintf(buf, JV_FINGERPRINT_TEXT, "SHA256:%s", jv_hex(hash, 8, hex));
+	return buf;
+}
+
 int jv_u32_parse(const char *text, uint32_t *value)
 {
 	bool hex = text[0] == '0' && text[1] == 'x';

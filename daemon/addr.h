@@ -24,6 +24,7 @@ enum {
 	JV_ADDR_TEXT = 56,		/* "[IPv6]:port" and the end */
 	JV_PREFIX_TEXT = 52,
 	JV_KEY_TEXT = 45,		/* base64 of 32 bytes and the end */
+	JV_FINGERPRINT_TEXT = 24,	/* "SHA256:", 16 digits and the end */
 };
 
 /* Bytes of the address that @a holds, for netlink; 0 if it holds none. */
@@ -52,6 +53,9 @@ size_t jv_prefix_bytes(const struct jv_prefix *p);
 /* 44 characters of base64 for 32 bytes. 0 or -1; constant time in the value. */
 int jv_key_parse(uint8_t key[32], const char *text);
 const char *jv_key_format(const uint8_t key[32], char buf[JV_KEY_TEXT]);
+
+/* What stands for a public key in logs and complaints: the first bytes of its SHA-256. */
+const char *jv_key_fingerprint(const uint8_t key[32], char buf[JV_FINGERPRINT_TEXT]);
 
 /* "51820" or "0xca6c", 0 to 2^32 - 1. 0 or -1. */
 int jv_u32_parse(const char *text, uint32_t *value);

@@ -310,17 +310,29 @@ static void put_field(struct text *out, const struct field *field,
 		put(out, "%" PRIu64, number);
 }
 
-static void put_session(const struct jv_audit *audit, struct text *out, const uint8_t *sid)
+const char *jv_audit_path(const struct jv_audit *audit)
+{
+	return audit->path;
+}
+
+const char *jv_audit_session(const struct jv_audit *audit, const uint8_t sid[JVPN_SID_LEN],
+			     char hex[2 * JVPN_SID_LEN + 1])
 {
 	uint8_t pseudonym[JVPN_SID_LEN];
-	char hex[2 * JVPN_SID_LEN + 1];
 
 	if (audit->pseudonyms)
 		crypto_generichash(pseudonym, sizeof(pseudonym), sid, JVPN_SID_LEN,
 				   audit->pseudonym_key, sizeof(audit->pseudonym_key));
 	else
 		memcpy(pseudonym, sid, sizeof(pseudonym));
-	put(out, ",\"session_id\":\"%s\"", jv_hex(pseudonym, sizeof(pseudonym), hex));
+	return jv_hex(pseudonym, sizeof(pseudonym), hex);
+}
+
+static void put_session(const struct jv_audit *audit, struct text *out, const uint8_t *sid)
+{
+	char hex[2 * JVPN_SID_LEN + 1];
+
+	put(out, ",\"session_id\":\"%s\"", jv_audit_session(audit, sid, hex));
 }
 
 /* One line. @chain: it opens a batch and carries the hash of the one before. */

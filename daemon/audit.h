@@ -100,6 +100,13 @@ void jv_audit_push(struct jv_audit *audit, const struct jv_audit_record *record)
  */
 void jv_audit_push_sampled(struct jv_audit *audit, const struct jv_audit_record *record);
 
+/* Where it goes. */
+const char *jv_audit_path(const struct jv_audit *audit);
+
+/* What events call a session. Returns @hex. */
+const char *jv_audit_session(const struct jv_audit *audit, const uint8_t sid[JVPN_SID_LEN],
+			     char hex[2 * JVPN_SID_LEN + 1]);
+
 uint64_t jv_audit_written(const struct jv_audit *audit);
 uint64_t jv_audit_dropped(const struct jv_audit *audit);
 

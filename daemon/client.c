@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "log.h"
+#include "refusals.h"
 
 /* INIT and its repeats take 31 s, CONFIRM as long as the gateway waits. */
 enum { BIRTH_MS = 40000 };
@@ -344,6 +345,8 @@ static void ended(struct jv_client *c, enum jv_reason reason, uint64_t now_ms)
 	jv_wish_over(c, -EPERM, reason, "the session has ended");
 	jv_info("%s: session with %s ended: %s", c->clients->link->name, c->peer->name,
 		jv_reason_text(reason));
+	jv_refusals_note(c->clients->env->refused, c->peer->name, jv_client_gateway(c), reason,
+			 JV_DETAIL_NONE, now_ms);
 	c->session->role = NULL;
 	c->session = NULL;
 	c->bound = NULL;

@@ -11,6 +11,7 @@ struct jv_rtnl;
 struct jv_node;
 struct jv_audit;
 struct jv_limiter;
+struct jv_refusals;
 struct jv_settings;
 struct jv_store;
 
@@ -26,6 +27,7 @@ struct jv_env {
 	uint64_t term;			/* of this incarnation, committed */
 	uint8_t no_aead;		/* JVPN_AEAD_BIT()s that the kernel turned out not to have */
 	uint64_t refusals[256];		/* exact, by enum jv_reason; shown by Status */
+	struct jv_refusals *refused;	/* the last ones, by peer and sender */
 };
 
 #endif /* JV_ENV_H */

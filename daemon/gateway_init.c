@@ -7,6 +7,7 @@
 #include "handshake.h"
 #include "locator.h"
 #include "log.h"
+#include "refusals.h"
 
 enum {
 	KEEPALIVE_S = 25,
@@ -197,6 +198,10 @@ static void answer_init(struct jv_gateway *g, struct jv_peer *peer, struct jv_in
 	r = jv_init_accept(rx, peer->psk, &e, sid);
 	sodium_memzero(secret, sizeof(secret));
 	sodium_memzero(&e, sizeof(e));
+	if (r || status)
+		jv_refusals_note(g->env->refused, peer->name, &dgram->from,
+				 r ? JV_REASON_AUTH_FAIL : JV_REASON_POLICY_DENY, JV_DETAIL_NONE,
+				 now_ms);
 	if (r)
 		jv_gateway_refuse(g, JV_REASON_AUTH_FAIL, NULL, dgram);
 	else if (status)

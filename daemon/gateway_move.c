@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "gateway.h"
+#include "refusals.h"
 
 enum { UNAVAILABLE_MS = 1000 };
 
@@ -142,6 +143,8 @@ void jv_gateway_tell(struct jv_gateway *g, const struct jv_session *s, const str
 		return;
 	}
 	g->env->refusals[v->reason]++;
+	jv_refusals_note(g->env->refused, s->peer ? s->peer->name : NULL, &dgram->from, v->reason,
+			 claim->reason, jv_now_ms());
 	jv_audit_push_sampled(g->env->audit, &record);
 	if (v->status == JV_STATUS_RATE_LIMITED) {
 		record.event = JV_AUDIT_TRANSPORT_SWITCH_DENIED;

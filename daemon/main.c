@@ -23,6 +23,7 @@
 #include "log.h"
 #include "loop.h"
 #include "node.h"
+#include "refusals.h"
 #include "rtnl.h"
 #include "settings.h"
 #include "shard.h"
@@ -309,7 +310,8 @@ static int open_store(struct daemon *d, struct jv_error *err)
 static int open_parts(struct daemon *d, struct jv_error *err)
 {
 	d->env.limiter = jv_limiter_new();
-	d->shard = d->env.limiter ? jv_shard_new(&d->env) : NULL;
+	d->env.refused = jv_refusals_new();
+	d->shard = d->env.limiter && d->env.refused ? jv_shard_new(&d->env) : NULL;
 	d->env.node = d->shard ? jv_node_new(&jv_shard_node_ops, d->shard, d->env.rtnl) : NULL;
 	if (!d->env.node)
 		return jv_error_set(err, ENOMEM, "out of memory");
@@ -377,6 +379,7 @@ static void end(struct daemon *d)
 	if (d->shard)
 		jv_shard_free(d->shard);
 	jv_limiter_free(d->env.limiter);
+	jv_refusals_free(d->env.refused);
 	jv_rtnl_close(d->env.rtnl);
 	jv_kernel_close(d->env.kernel);
 	jv_audit_close(d->env.audit, DRAIN_MS);

@@ -11,6 +11,7 @@
 #include "audit.h"
 #include "methods.h"
 #include "node.h"
+#include "refusals.h"
 #include "settings.h"
 #include "shard.h"
 
@@ -210,6 +211,61 @@ static int run_status(struct jv_call *call, const json_t *in, json_t *out, struc
 	return 0;
 }
 
+static void add_refusal(void *arg, const struct jv_refusal *refusal)
+{
+	json_t *object = json_object();
+	char addr[JV_ADDR_TEXT];
+
+	if (*refusal->peer)
+		put_text(object, "peer", refusal->peer);
+	if (refusal->from.sa.sa_family)
+		put_text(object, "from", jv_addr_format(&refusal->from, addr));
+	put_text(object, "reason", jv_reason_name(refusal->reason));
+	if (refusal->detail)
+		put_text(object, "detail", jv_detail_name(refusal->detail));
+	put_text(object, "text", jv_reason_text(refusal->reason));
+	put_number(object, "count", refusal->count);
+	put_number(object, "age_ms", jv_now_ms() - refusal->at_ms);
+	json_array_append_new(arg, object);
+}
+
+static int run_refusals(struct jv_call *call, const json_t *in, json_t *out,
+			struct result *result)
+{
+	json_t *list = json_array();
+
+	(void)in;
+	(void)result;
+	put(out, "refusals", list);
+	jv_refusals_each(call->env->refused, add_refusal, list);
+	return 0;
+}
+
+/* A session that has ended is known by its whole id alone. */
+static void take_sid(void *arg, const struct jv_session_info *info)
+{
+	memcpy(arg, info->sid, JVPN_SID_LEN);
+}
+
+static int run_audit_where(struct jv_call *call, const json_t *in, json_t *out,
+			   struct result *result)
+{
+	const char *id = text_of(in, "id");
+	char hex[2 * JVPN_SID_LEN + 1];
+	uint8_t sid[JVPN_SID_LEN];
+	int ret = 0;
+
+	put_text(out, "path", jv_audit_path(call->env->audit));
+	if (!id)
+		return 0;
+	if (strlen(id) != 2 * sizeof(sid) ||
+	    sodium_hex2bin(sid, sizeof(sid), id, 2 * sizeof(sid), NULL, NULL, NULL))
+		ret = jv_shard_session_show(call->shard, id, take_sid, sid, &result->err);
+	if (!ret)
+		put_text(out, "session_id", jv_audit_session(call->env->audit, sid, hex));
+	return ret;
+}
+
 /* --- links --- */
 
 static int prefixes_of(const json_t *in, const char *name, bool host_bits, unsigned int max,
@@ -313,6 +369,16 @@ static bool dials(const struct jv_link *link)
 	return false;
 }
 
+static json_t *prefix_list(unsigned int n, const struct jv_prefix *prefix)
+{
+	json_t *list = json_array();
+	char text[JV_PREFIX_TEXT];
+
+	for (unsigned int i = 0; i < n; i++)
+		json_array_append_new(list, json_string(jv_prefix_format(&prefix[i], text)));
+	return list;
+}
+
 static json_t *link_object(const struct jv_link *link)
 {
 	char key[JV_KEY_TEXT], addr[JV_ADDR_TEXT];
@@ -328,6 +394,7 @@ static json_t *link_object(const struct jv_link *link)
 	put_number(object, "fwmark", link->mark);
 	if (link->mtu)
 		put_number(object, "mtu", link->mtu);
+	put(object, "addresses", prefix_list(link->addresses, link->address));
 	return object;
 }
 
@@ -392,18 +459,16 @@ static int run_peer_del(struct jv_call *call, const json_t *in, json_t *out,
 
 static json_t *peer_object(const struct jv_peer *peer)
 {
-	char key[JV_KEY_TEXT], addr[JV_ADDR_TEXT], prefix[JV_PREFIX_TEXT];
-	json_t *object = json_object(), *list = json_array();
+	char key[JV_KEY_TEXT], fingerprint[JV_FINGERPRINT_TEXT], addr[JV_ADDR_TEXT];
+	json_t *object = json_object();
 
 	put_text(object, "name", peer->name);
 	put_text(object, "ifname", peer->link->name);
 	put_text(object, "public_key", jv_key_format(peer->public_key, key));
+	put_text(object, "fingerprint", jv_key_fingerprint(peer->public_key, fingerprint));
 	if (peer->endpoints)
 		put_text(object, "endpoint", jv_addr_format(&peer->endpoint[0], addr));
-	for (unsigned int i = 0; i < peer->prefixes; i++)
-		json_array_append_new(list, json_string(jv_prefix_format(&peer->prefix[i],
-									 prefix)));
-	put(object, "allowed_ips", list);
+	put(object, "allowed_ips", prefix_list(peer->prefixes, peer->prefix));
 	put(object, "preshared", json_boolean(peer->has_psk));
 	put_text(object, "policy", peer->policy->name);
 	return object;
@@ -722,6 +787,8 @@ static int run_session_terminate(struct jv_call *call, const json_t *in, json_t 
 
 static const struct method methods[] = {
 	{ "Status", run_status, "", READS, { { 0 } } },
+	{ "Refusals", run_refusals, "", READS, { { 0 } } },
+	{ "AuditWhere", run_audit_where, "session", READS, { OPTIONAL("id", STRING) } },
 	{ "LinkSet", run_link_set, "link", CHANGES, {
 		REQUIRED("ifname", STRING), OPTIONAL("private_key", STRING),
 		OPTIONAL("private_key_file", STRING), OPTIONAL("listen", STRING),

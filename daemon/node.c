@@ -645,18 +645,18 @@ void jv_node_iface(struct jv_node *node, const struct jv_iface *iface, bool gone
 static int check_peer_keys(const struct jv_node *node, const struct jv_link *link,
 			   const struct jv_peer_spec *spec, struct jv_error *err)
 {
-	char text[JV_KEY_TEXT];
+	char text[JV_FINGERPRINT_TEXT];
 	struct jv_peer *same;
 
 	if (sodium_is_zero(spec->public_key, 32))
 		return jv_error_param(err, "public_key", "a public key of zeros belongs to nobody");
 	if (link->keyed && !memcmp(spec->public_key, link->key->public, 32))
-		return jv_error_param(err, "public_key", "\"%s\" is the key of %s itself",
-				      jv_key_format(spec->public_key, text), link->name);
+		return jv_error_param(err, "public_key", "the key %s is that of %s itself",
+				      jv_key_fingerprint(spec->public_key, text), link->name);
 	same = jv_node_peer_by_key(link, spec->public_key);
 	if (same)
-		return jv_error_param(err, "public_key", "\"%s\" is the key of peer %s already",
-				      jv_key_format(spec->public_key, text), same->name);
+		return jv_error_param(err, "public_key", "the key %s is that of peer %s already",
+				      jv_key_fingerprint(spec->public_key, text), same->name);
 	same = spec->name ? jv_node_peer(node, spec->name) : NULL;
 	return same ? jv_error_param(err, "name", "there is a peer \"%s\" on %s already",
 				     same->name, same->link->name) : 0;

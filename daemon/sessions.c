@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <stdio.h>
 
+#include "refusals.h"
 #include "session.h"
 
 int jv_sessions_init(struct jv_sessions *all, struct jv_env *env)
@@ -54,6 +55,8 @@ void jv_sessions_refuse(struct jv_sessions *all, enum jv_reason reason,
 	struct jv_audit_record record = { .event = event };
 
 	all->env->refusals[reason]++;
+	jv_refusals_note(all->env->refused, session && session->peer ? session->peer->name : NULL,
+			 from, reason, JV_DETAIL_NONE, jv_now_ms());
 	if (session)
 		jv_session_record(session, &record, event);
 	record.reason = reason;

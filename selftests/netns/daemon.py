@@ -3,6 +3,7 @@
 """jvpnd itself: how it begins and ends, what it may do, who may talk to it, and that nobody can hold it up."""
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,7 @@ CAP_NET_ADMIN = 12
 NOBODY = 65534
 KEY, PSK = (base64.b64encode(bytes([n]) * 32).decode() for n in (0x41, 0x42))
 PUBLIC = base64.b64encode(bytes(range(1, 33))).decode()
+PRINT = "SHA256:" + hashlib.sha256(bytes(range(1, 33))).hexdigest()[:16]
 
 
 class Gone(Exception):
@@ -471,8 +473,8 @@ def _(world):
         link = daemon.call("LinkShow", ifname="jvpn0")[1]["links"][0]
         same([link[name] for name in ("role", "fwmark", "table", "mtu")], ["client", 7, 99, 1300])
         same(daemon.call("PeerShow", peer=PUBLIC)[1]["peers"],
-             [{"name": "gw", "ifname": "jvpn0", "public_key": PUBLIC, "endpoint": "192.0.2.1:1",
-               "allowed_ips": ["0.0.0.0/0", "::/0"], "preshared": True, "policy": "mobile"}])
+             [{"name": "gw", "ifname": "jvpn0", "public_key": PUBLIC, "fingerprint": PRINT,
+               "endpoint": "192.0.2.1:1", "allowed_ips": ["0.0.0.0/0", "::/0"], "preshared": True, "policy": "mobile"}])
         same(daemon.call("TransportShow")[1]["transports"],
              [{"name": "lte", "ifname": "jvpn0", "match": "wwan*", "preference": 100, "metered": True, "up": False}])
         same(daemon.call("PeerDel", peer="gw"), (None, {}))

@@ -18,7 +18,7 @@ device_allowed='1 to 15 characters without "/", ":" or space'
 key_allowed='32 bytes as 44 characters of base64'
 prefix_allowed='ADDRESS/LENGTH, as 10.1.0.0/16 or 2001:db8::/64'
 endpoint_allowed='ADDRESS:PORT, as 192.0.2.1:51820 or [2001:db8::1]:51820'
-options_allowed='-j, -p, -br, -o, -s, -d, -t, -n, -K, -S, -w, -V, -h'
+options_allowed='-j, -p, -br, -o, -s, -d, -t, -b, -f, -n, -K, -S, -w, -V, -h'
 states='BIRTH, ATTACHED, VOLATILE, RECOVERING, DEGRADED, TERMINATED'
 selector='dev, id, peer, inner, outer, state, via, older'
 printf 'no key\n' >"$work/bad"
@@ -27,16 +27,16 @@ printf '%s\n%s\n' $key $key >"$work/two"
 
 # Each: the complaint after "Error: argument ", | the command line. All are exit code 1.
 wrong=(
-	"\"foo\" is wrong: unknown object (allowed: link, session, peer, transport, policy, stats, monitor, key, conf, daemon, version, help)|foo"
+	"\"foo\" is wrong: unknown object (allowed: link, session, peer, transport, route, policy, stats, monitor, audit, key, conf, daemon, version, help)|foo"
 	"\"-Z\" is wrong: unknown option (allowed: $options_allowed)|-Z link"
 	"\"--jso\" is wrong: unknown option (allowed: $options_allowed)|--jso link"
 	"\"-w\" is wrong: a value must follow|-w"
 	"\"0\" is wrong: out of range (allowed: 1 to 3600)|-w 0 link"
 	"\"1.5\" is wrong: not a number (allowed: 1 to 3600)|-w 1.5 link"
 	"\"ad\" is wrong: nothing more is taken here|version show ad"
-	"\"d\" is wrong: unknown command (allowed: gen, pub, psk)|key d"
+	"\"d\" is wrong: unknown command (allowed: gen, pub, psk, fingerprint)|key d"
 	"\"p\" is wrong: ambiguous command (allowed: pub, psk)|key p"
-	"\"key\" is wrong: a command must follow (allowed: gen, pub, psk)|key"
+	"\"key\" is wrong: a command must follow (allowed: gen, pub, psk, fingerprint)|key"
 	"\"conf\" is wrong: a command must follow (allowed: check, show, apply)|conf"
 	"\"x\" is wrong: nothing more is taken here|conf check $work/bad x"
 	"\"add\" is wrong: a device name must follow (allowed: $device_allowed)|link add"
@@ -140,7 +140,7 @@ json() { # FILTER COMMAND LINE…: what Python's json makes of the output satisf
 helps() { # every level explains itself, and exits well
 	local object
 	run help && [ "$status" = 0 ] && [[ $printed == Usage:* ]] || return
-	for object in link session peer transport policy stats monitor key conf daemon version; do
+	for object in link session peer transport route policy stats monitor audit key conf daemon version; do
 		run $object help
 		[ "$status" = 0 ] && [ -z "$said" ] || return
 		[[ $printed == "jvpn-ip $object "* ]] || return

@@ -47,12 +47,66 @@ static int run_reload(struct words *words)
 	return control_call("ConfApply", NULL, NULL);
 }
 
+static void print_refusals(const json_t *refusals)
+{
+	static const char *const headings[] = {
+		"PEER", "FROM", "AGO", "TIMES", "REASON", "WHAT IT MEANS",
+	};
+	struct libscols_table *table = out_table(headings, COUNT(headings));
+	struct libscols_line *line;
+	char ago[FIGURE_TEXT];
+	json_t *refusal;
+	size_t i;
+
+	json_array_foreach((json_t *)refusals, i, refusal) {
+		line = out_line(table);
+		out_cell(line, 0, "%s", json_text(refusal, "peer", "-"));
+		out_cell(line, 1, "%s", json_text(refusal, "from", "-"));
+		out_cell(line, 2, "%s", out_time(number(refusal, "age_ms"), ago));
+		out_cell(line, 3, "%" PRIu64, number(refusal, "count"));
+		out_cell(line, 4, "%s%s%s", json_text(refusal, "reason", "-"),
+			 json_object_get(refusal, "detail") ? ", " : "",
+			 json_text(refusal, "detail", ""));
+		out_cell(line, 5, "%s", json_text(refusal, "text", ""));
+	}
+	out_table_end(table);
+}
+
+/* The last refusal of everybody. */
+static int show_why(void)
+{
+	json_t *reply, *refusal;
+	size_t i;
+	int ret = control_call("Refusals", NULL, &reply);
+
+	if (ret)
+		return ret;
+	if (!opt.json)
+		print_refusals(json_object_get(reply, "refusals"));
+	else
+		json_array_foreach(json_object_get(reply, "refusals"), i, refusal)
+			out_object(json_incref(refusal));
+	json_decref(reply);
+	return EXIT_OK;
+}
+
+struct status_args {
+	bool why;
+};
+
+static const struct param status_params[] = {
+	PARAM("why", NULL, struct status_args, why), PARAM("--why", NULL, struct status_args, why),
+};
+
 static int run_status(struct words *words)
 {
+	struct status_args args = { 0 };
 	json_t *status, *refusals;
 	int ret;
 
-	words_end(words);
+	params_take(words, status_params, COUNT(status_params), &args);
+	if (args.why)
+		return show_why();
 	ret = control_call("Status", NULL, &status);
 	if (ret)
 		return ret;
@@ -68,7 +122,7 @@ static int run_status(struct words *words)
 }
 
 static const struct command commands[] = {
-	{ { "status", NULL }, run_status, "" },
+	{ { "status", NULL }, run_status, "[ why ]" },
 	{ { "reload", NULL }, run_reload, "" },
 };
 

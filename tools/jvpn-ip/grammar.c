@@ -7,6 +7,8 @@
 
 #include "value.h"
 
+const char *complaint_place = "";
+
 /*
  * What is quoted may come from anywhere, a terminal escape included; and a
  * complaint is one line, whatever was given.
@@ -19,6 +21,7 @@ static void print_clean(const char *text)
 
 _Noreturn void wrong(const char *text, const char *why, const char *allowed)
 {
+	print_clean(complaint_place);
 	fputs("Error: argument \"", stderr);
 	print_clean(text);
 	fputs("\" is wrong: ", stderr);
@@ -40,6 +43,7 @@ int fail(enum exit_code code, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
+	print_clean(complaint_place);
 	fputs("Error: ", stderr);
 	print_clean(line);
 	fputc('\n', stderr);
@@ -48,6 +52,7 @@ int fail(enum exit_code code, const char *format, ...)
 
 void note(const char *text)
 {
+	print_clean(complaint_place);
 	fputs("Note: ", stderr);
 	print_clean(text);
 	fputs(".\n", stderr);

@@ -85,6 +85,9 @@ struct param {
 	{ .name = { .word = text }, .parse = parser, .at = offsetof(type, member), \
 	  .repeats = true }
 
+/* What every complaint begins with, "FILE:LINE: " of a batch. */
+extern const char *complaint_place;
+
 /* End with `Error: argument "@text" is wrong: @why (allowed: @allowed)`, @allowed may be NULL. */
 _Noreturn void wrong(const char *text, const char *why, const char *allowed);
 

@@ -57,10 +57,30 @@ static int run_pub(struct words *words)
 	return EXIT_OK;
 }
 
+/* As the daemon has it in its log. */
+static int run_fingerprint(struct words *words)
+{
+	unsigned char key[KEY_LEN], hash[crypto_hash_sha256_BYTES];
+	char hex[17], text[32];
+
+	words_end(words);
+	if (!key_read(stdin, key))
+		wrong(words->last, "standard input holds no public key",
+		      "32 bytes as 44 characters of base64");
+	crypto_hash_sha256(hash, key, sizeof(key));
+	snprintf(text, sizeof(text), "SHA256:%s", out_hex(hash, 8, hex));
+	if (opt.json)
+		out_object(json_pack("{s:s}", "fingerprint", text));
+	else
+		puts(text);
+	return EXIT_OK;
+}
+
 static const struct command commands[] = {
 	{ { "gen", NULL }, run_gen, "" },
 	{ { "pub", NULL }, run_pub, "< PRIVATE-KEY-FILE" },
 	{ { "psk", NULL }, run_psk, "" },
+	{ { "fingerprint", NULL }, run_fingerprint, "< PUBLIC-KEY-FILE" },
 };
 
 const struct object key_object = {

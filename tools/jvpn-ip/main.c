@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "control.h"
 #include "objects.h"
 #include "out.h"
@@ -21,8 +22,8 @@ struct options opt = {
 
 /* In the order in which help lists them. */
 static const struct object *const objects[] = {
-	&link_object, &session_object, &peer_object, &transport_object, &policy_object,
-	&stats_object, &monitor_object, &key_object, &conf_object, &daemon_object,
+	&link_object, &session_object, &peer_object, &transport_object, &route_object,
+	&policy_object, &stats_object, &monitor_object, &audit_object, &key_object, &conf_object, &daemon_object,
 	&version_object,
 };
 
@@ -39,6 +40,8 @@ static void usage(FILE *stream)
 	      "  -s, -stats          counters as well\n"
 	      "  -d, -details        everything there is\n"
 	      "  -t, -timestamp      monitor: begin each line with the time\n"
+	      "  -b, -batch FILE     run the commands of a file, or of - for standard input\n"
+	      "  -f, -force          batch: go on after a command that failed\n"
 	      "  -n, -netns NETNS    work in a network namespace: its name, or a path\n"
 	      "  -K, -kernel         leave jvpnd out\n"
 	      "  -S, -socket PATH    control socket of jvpnd [/run/jvpn/control.sock]\n"
@@ -79,6 +82,14 @@ static void set_wait(const char *text)
 	opt.patient = true;
 }
 
+static const char *batch;
+static bool force;
+
+static void set_batch(const char *text)
+{
+	batch = text;
+}
+
 static void set_socket(const char *text)
 {
 	opt.socket = text;
@@ -109,6 +120,8 @@ static const struct option_row {
 	{ { "stats", "s" }, &opt.stats, NULL, NULL },
 	{ { "details", "d" }, &opt.details, NULL, NULL },
 	{ { "timestamp", "t" }, &opt.timestamp, NULL, NULL },
+	{ { "batch", "b" }, NULL, set_batch, NULL },
+	{ { "force", "f" }, &force, NULL, NULL },
 	{ { "netns", "n" }, NULL, enter_netns, NULL },
 	{ { "kernel", "K" }, &opt.kernel_only, NULL, NULL },
 	{ { "socket", "S" }, NULL, set_socket, NULL },
@@ -159,10 +172,22 @@ static const struct object *take_object(struct words *words)
 	return i < COUNT(objects) ? objects[i] : NULL;
 }
 
+static int run(struct words *words)
+{
+	const struct object *object = take_object(words);
+	int ret;
+
+	if (!object)
+		show_help();
+	ret = object_run(object, words);
+	if (!ret)
+		out_end();
+	return ret;
+}
+
 int main(int argc, char **argv)
 {
 	struct words words = { .at = argv + 1, .end = argv + argc, .last = argv[0] };
-	const struct object *object;
 	int ret;
 
 	/* Keys pass through memory: no core file, no debugger. */
@@ -171,16 +196,15 @@ int main(int argc, char **argv)
 		return fail(EXIT_ERROR, "there is no source of randomness.");
 	control_init();
 	take_options(&words);
+	if (batch) {
+		words_end(&words);
+		return batch_run(batch, force, run);
+	}
 	if (!words_left(&words)) {
 		usage(stderr);
 		return EXIT_SYNTAX;
 	}
-	object = take_object(&words);
-	if (!object)
-		show_help();
-	ret = object_run(object, &words);
-	if (!ret)
-		out_end();
+	ret = run(&words);
 	if (fflush(stdout) || ferror(stdout))
 		return fail(EXIT_ERROR, "the output cannot be written.");
 	return ret;

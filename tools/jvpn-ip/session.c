@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../../daemon/names.h"
+#include "audit.h"
 #include "control.h"
 #include "objects.h"
 #include "out.h"
@@ -578,6 +579,27 @@ static int run_del(struct words *words)
 
 #define WRITE_USAGE " [ if-version N ] [ reason TEXT ]"
 
+struct history_args {
+	struct sid id;
+	uint64_t last;
+};
+
+enum { HISTORY_ID, HISTORY_LAST };
+
+static const struct param history_params[] = {
+	[HISTORY_ID] = PARAM("id", value_sid, struct history_args, id),
+	[HISTORY_LAST] = PARAM_NUMBER("last", struct history_args, last, 1, 1000000),
+};
+
+static int run_history(struct words *words)
+{
+	struct history_args args = { .last = 16 };
+	uint32_t given = params_take(words, history_params, COUNT(history_params), &args);
+
+	params_need(words, history_params, COUNT(history_params), given, 1 << HISTORY_ID);
+	return audit_history(&args.id, args.last);
+}
+
 static const struct command commands[] = {
 	{ { "show", "s" }, run_show, SELECTOR_USAGE },
 	{ { "get", NULL }, run_get, SELECTOR_USAGE },
@@ -585,6 +607,7 @@ static const struct command commands[] = {
 	{ { "rekey", NULL }, run_rekey, SELECTOR_USAGE WRITE_USAGE },
 	{ { "reattach", NULL }, run_reattach, SELECTOR_USAGE WRITE_USAGE },
 	{ { "terminate", NULL }, run_terminate, SELECTOR_USAGE WRITE_USAGE },
+	{ { "history", NULL }, run_history, "id HEX [ last N ]" },
 	{ { "del", NULL }, run_del, SELECTOR_USAGE "   (only with -K)" },
 };
 
