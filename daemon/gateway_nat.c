@@ -3,8 +3,9 @@
  * A source that is not the binding (PROTOCOL.md 6.6): a NAT on the way may have given
  * the client another address, or somebody relays its packets. Both addresses are
  * asked. What was asked of the bound one and is answered, from wherever, has reached
- * the client there: the binding lives and stays. If only the new source answers, it
- * becomes the binding, under the limits of every other move.
+ * the client there, and a packet from there that is newer than what began this was
+ * sent there: the binding lives and stays. If only the new source answers, it becomes
+ * the binding, under the limits of every other move.
  */
 #include <sodium.h>
 
@@ -59,6 +60,7 @@ void jv_gateway_source(struct jv_gateway *g, struct jv_session *s,
 	c->proven = false;
 	c->until_ms = now_ms + CHALLENGE_MS;
 	c->bver = s->version.bver;
+	c->since_ns = signal->time_ns;
 	randombytes_buf(c->new_nonce, sizeof(c->new_nonce));
 	randombytes_buf(c->old_nonce, sizeof(c->old_nonce));
 	ask(g, s, &c->source, c->new_nonce);
@@ -86,6 +88,12 @@ static void shun(struct jv_gateway *g, struct jv_session *s, uint64_t now_ms)
 			   &c->shunned);
 }
 
+/* Has anything newer than what began this come from the bound address since? */
+static bool old_lives(const struct jv_challenge *c, const struct jv_signal *signal)
+{
+	return signal->time_ns > c->since_ns + (signal->silent_ms + 1ULL) * 1000000;
+}
+
 void jv_gateway_acked(struct jv_gateway *g, struct jv_session *s, const struct jv_signal *signal,
 		      uint64_t now_ms)
 {
@@ -95,8 +103,12 @@ void jv_gateway_acked(struct jv_gateway *g, struct jv_session *s, const struct j
 		return;
 	if (!sodium_memcmp(signal->nonce, c->old_nonce, sizeof(c->old_nonce))) {
 		shun(g, s, now_ms);
-	} else if (!c->proven && jv_addr_equal(&signal->remote, &c->source) &&
+	} else if (jv_addr_equal(&signal->remote, &c->source) &&
 		   !sodium_memcmp(signal->nonce, c->new_nonce, sizeof(c->new_nonce))) {
+		if (old_lives(c, signal)) {
+			shun(g, s, now_ms);
+			return;
+		}
 		c->proven = true;
 		c->until_ms = now_ms + GRACE_MS;
 		jv_session_rearm(s);

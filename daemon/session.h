@@ -34,6 +34,7 @@ struct jv_challenge {
 	uint64_t until_ms;		/* 0: none runs */
 	bool proven;			/* the new source has answered */
 	uint64_t bver;			/* of the binding; a commit voids the challenge */
+	uint64_t since_ns;		/* when the packet came that began it */
 	union jv_addr source;
 	uint8_t new_nonce[8], old_nonce[8];
 	union jv_addr shunned;

@@ -197,6 +197,7 @@ def _(w):
     places = [Socket(w) for _ in range(3)]
     same(client.answered(client.switch(places[0], reason=ADMIN), places[0])[0], OK, "first")
     client.bver = 2
+    wait_until("it is told", 5, w.gateway.events, "TRANSPORT_SWITCH")
     after = w.gateway.last_seq()
     cookie = client.cookie(places[1])
     same(client.answered(client.switch(places[1], cookie=cookie, reason=ADMIN), places[1]), (RATE_LIMITED, 2), "at once")

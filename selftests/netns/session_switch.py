@@ -344,6 +344,8 @@ def _(w):
     traffic = subprocess.Popen(["ip", "netns", "exec", w.client.space, "ping", "-q", "-i", "0.005", "-c", "1000", "-W", "10",
                                 "10.77.0.1"], stdout=subprocess.PIPE, text=True)
     w.client.cli("session", "rekey", "peer", "home")
+    refused = w.client.cli("session", "rekey", "peer", "home", ok=False)
+    same(refused.returncode, 6, f"exit status of another at once: {refused.stderr}")
     said, _ = traffic.communicate()
     same("1000 received" in said, True, said)
     same(w.relay.control(w.mark), [REATTACH, REATTACH_RESP], "control datagrams")
@@ -353,8 +355,6 @@ def _(w):
     for end, seq in (w.client, w.client_seq), (w.gateway, w.gateway_seq):
         wait_until("it is told", 5, lambda e=end, s=seq: len(e.events("KEY_ROTATED", after=s)) == 1)
         same(end.story(seq), [], "transitions")
-    refused = w.client.cli("session", "rekey", "peer", "home", ok=False)
-    same(refused.returncode, 6, f"exit status of another at once: {refused.stderr}")
     w.carries()
 
 

@@ -495,7 +495,7 @@ enum { EPOCHS = 3, RETIRE_MS = 3000, RETIRE_AT_LAST_MS = 10000, UNCONFIRMED_MS =
 struct kepoch {
 	bool live, confirmed, exhausted;
 	uint64_t serial, made_ms, confirmed_ms;
-	uint64_t counter, window[WINDOW], windows;
+	uint64_t counter, highest, window[WINDOW], windows;
 	struct jv_kernel_epoch keys;
 };
 
@@ -515,7 +515,7 @@ struct ksession {
 	struct kepoch epoch[EPOCHS], *transmit;
 	uint64_t serials;
 	struct track track[JVPN_PATH_MAX];
-	uint64_t last_rx_ms;
+	uint64_t last_rx_ms, bound_rx_ms;
 	bool silent_told;
 };
 
@@ -1018,6 +1018,10 @@ static void frame_came(struct jv_kernel *k, struct ksession *s, uint8_t path,
 
 	if (seen_before(e, f->counter))
 		return;
+	if (f->counter > e->highest && s->bound && jv_addr_equal(from, &s->remote))
+		s->bound_rx_ms = jv_now_ms();
+	if (f->counter > e->highest)
+		e->highest = f->counter;
 	s->last_rx_ms = jv_now_ms();
 	s->silent_told = false;
 	if (!e->confirmed || s->state == JV_STATE_BIRTH) {
@@ -1047,6 +1051,7 @@ static void frame_came(struct jv_kernel *k, struct ksession *s, uint8_t path,
 				   f->asked_us);
 	if (f->type == JVPN_F_PROBE_ACK && s->role == JVPN_ROLE_GATEWAY) {
 		signal.kind = JVPN_SIGNAL_KIND_PROBE_ACKED;
+		signal.silent_ms = jv_now_ms() - s->bound_rx_ms;
 		memcpy(signal.nonce, f->nonce, sizeof(signal.nonce));
 		raise_signal(k, signal, s);
 	}
