@@ -152,7 +152,7 @@ demo: setup need-root
 # --- a real host
 
 load: build/$(running)/jvpn.ko
-	modprobe -a udp_tunnel ip6_udp_tunnel libchacha20poly1305
+	modprobe -a udp_tunnel ip6_udp_tunnel libchacha20poly1305 gcm
 	insmod $<
 
 unload:

@@ -32,12 +32,19 @@ struct jvpn_epoch *jvpn_epoch_lookup(struct jvpn_device *device,
 	return rhashtable_lookup_fast(&device->epochs, cid, jvpn_epoch_params);
 }
 
+static void jvpn_epoch_free(struct jvpn_epoch *epoch)
+{
+	jvpn_key_wipe(&epoch->tx_key);
+	jvpn_key_wipe(&epoch->rx_key);
+	kfree_sensitive(epoch);
+}
+
 static void jvpn_epoch_free_rcu(struct rcu_head *rcu)
 {
 	struct jvpn_epoch *epoch = container_of(rcu, struct jvpn_epoch, rcu);
 
 	jvpn_session_put(epoch->session);
-	kfree_sensitive(epoch);
+	jvpn_epoch_free(epoch);
 }
 
 /* Longest frame that these keys may have to seal. */
@@ -51,10 +58,6 @@ static int jvpn_epoch_check(struct jvpn_session *session,
 {
 	u64 hard = jvpn_key_limits_of(c->aead, jvpn_epoch_frame(session->device)).hard;
 
-	if (c->aead != JVPN_AEAD_CHACHA20_POLY1305)
-		return jvpn_refuse(v, -EOPNOTSUPP,
-				   "aead %u is not available, only 0 (ChaCha20-Poly1305)",
-				   c->aead);
 	if (session->state == JVPN_STATE_TERMINATED)
 		return jvpn_refuse(v, -EINVAL, "session %*phN is TERMINATED",
 				   JVPN_SID_LEN, session->sid);
@@ -79,17 +82,32 @@ static void jvpn_epoch_limit(struct jvpn_epoch *epoch, struct jvpn_session *sess
 	epoch->expires_ns = c->lifetime_ns ? epoch->born_ns + c->lifetime_ns : JVPN_NEVER;
 }
 
+static int jvpn_epoch_set_keys(struct jvpn_epoch *epoch,
+			       const struct jvpn_epoch_config *c, struct jvpn_verdict *v)
+{
+	int err;
+
+	err = jvpn_key_set(&epoch->tx_key, c->aead, c->tx_key);
+	if (!err)
+		err = jvpn_key_set(&epoch->rx_key, c->aead, c->rx_key);
+	if (!err || err == -ENOMEM)
+		return err;
+	return jvpn_refuse(v, -EOPNOTSUPP,
+			   "aead %u is not to be had from this kernel (error %d): gcm(aes) is missing",
+			   c->aead, -err);
+}
+
 static struct jvpn_epoch *jvpn_epoch_create(struct jvpn_session *session,
-					    const struct jvpn_epoch_config *c)
+					    const struct jvpn_epoch_config *c,
+					    struct jvpn_verdict *v)
 {
 	struct jvpn_epoch *epoch = kzalloc(sizeof(*epoch), GFP_KERNEL);
 
-	if (!epoch)
-		return NULL;
+	if (!epoch || jvpn_epoch_set_keys(epoch, c, v))
+		goto err_free;
 	memcpy(epoch->rx_cid, c->rx_cid, JVPN_CID_LEN);
 	memcpy(epoch->tx_cid, c->tx_cid, JVPN_CID_LEN);
-	memcpy(epoch->rx_key, c->rx_key, JVPN_KEY_LEN);
-	memcpy(epoch->tx_key, c->tx_key, JVPN_KEY_LEN);
+	epoch->aead = c->aead;
 	epoch->term = c->term;
 	epoch->bver = c->bver;
 	jvpn_epoch_limit(epoch, session, c);
@@ -98,6 +116,13 @@ static struct jvpn_epoch *jvpn_epoch_create(struct jvpn_session *session,
 	kref_get(&session->ref);
 	epoch->session = session;
 	return epoch;
+
+err_free:
+	if (epoch)
+		jvpn_epoch_free(epoch);
+	if (!v->error)
+		jvpn_refuse(v, -ENOMEM, "out of memory for an epoch");
+	return NULL;
 }
 
 /* Sending on an older epoch never resumes, even when the newer one is gone. */
@@ -134,15 +159,15 @@ int jvpn_epoch_new(struct jvpn_session *session, const struct jvpn_epoch_config 
 
 	if (jvpn_epoch_check(session, c, v))
 		return v->error;
-	epoch = jvpn_epoch_create(session, c);
+	epoch = jvpn_epoch_create(session, c, v);
 	if (!epoch)
-		return jvpn_refuse(v, -ENOMEM, "out of memory for an epoch");
+		return v->error;
 
 	err = rhashtable_lookup_insert_fast(&device->epochs, &epoch->node,
 					    jvpn_epoch_params);
 	if (err) {
 		jvpn_session_put(session);
-		kfree_sensitive(epoch);
+		jvpn_epoch_free(epoch);
 		if (err == -EEXIST)
 			return jvpn_refuse(v, err, "receiver id %*phN is in use",
 					   JVPN_CID_LEN, c->rx_cid);

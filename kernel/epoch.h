@@ -11,6 +11,7 @@
 #include <linux/rhashtable.h>
 
 #include "../uapi/wire.h"
+#include "aead.h"
 #include "lifespan.h"
 #include "replay.h"
 #include "verdict.h"
@@ -40,6 +41,7 @@ enum jvpn_epoch_flag {
  * @session: whose it is; holds a reference
  * @term: owner's term it was made in; constant
  * @bver: binding version its first packet proves to have been seen; constant
+ * @aead: enum jvpn_aead; constant
  * @tx_key: constant, wiped with the object
  * @rx_key: likewise
  * @limits: of the cipher; constant
@@ -68,8 +70,9 @@ struct jvpn_epoch {
 	struct jvpn_session *session;
 	u64 term;
 	u64 bver;
-	u8 tx_key[JVPN_KEY_LEN];
-	u8 rx_key[JVPN_KEY_LEN];
+	u8 aead;
+	struct jvpn_key tx_key;
+	struct jvpn_key rx_key;
 	struct jvpn_key_limits limits;
 	atomic64_t tx_counter;
 	u64 tx_limit;

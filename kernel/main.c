@@ -8,6 +8,7 @@
 #include <net/rtnetlink.h>
 
 #include "../uapi/linux/jvpn.h"
+#include "aead.h"
 #include "device.h"
 #include "netlink.h"
 
@@ -15,9 +16,12 @@ static int __init jvpn_module_init(void)
 {
 	int err;
 
-	err = jvpn_device_init();
+	err = jvpn_aead_init();
 	if (err)
 		return err;
+	err = jvpn_device_init();
+	if (err)
+		goto err_aead_exit;
 	err = jvpn_netlink_init();
 	if (err)
 		goto err_device_exit;
@@ -25,6 +29,8 @@ static int __init jvpn_module_init(void)
 
 err_device_exit:
 	jvpn_device_exit();
+err_aead_exit:
+	jvpn_aead_exit();
 	return err;
 }
 
@@ -39,6 +45,7 @@ static void __exit jvpn_module_exit(void)
 	jvpn_netlink_exit();
 	/* Callbacks that free epochs, bindings and sessions are code of this module. */
 	rcu_barrier();
+	jvpn_aead_exit();
 }
 
 module_init(jvpn_module_init);
@@ -49,4 +56,4 @@ MODULE_AUTHOR("Jumping VPN maintainers");
 MODULE_VERSION("0.1");
 MODULE_ALIAS_RTNL_LINK("jvpn");
 MODULE_ALIAS_GENL_FAMILY(JVPN_GENL_NAME);
-MODULE_SOFTDEP("pre: udp_tunnel ip6_udp_tunnel libchacha20poly1305");
+MODULE_SOFTDEP("pre: udp_tunnel ip6_udp_tunnel libchacha20poly1305 gcm");

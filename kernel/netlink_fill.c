@@ -205,8 +205,7 @@ static int jvpn_fill_epoch(struct sk_buff *skb, struct jvpn_epoch *epoch)
 				     epoch->rx_cid) ||
 			     nla_put(skb, JVPN_EPOCH_A_TX_CID, JVPN_CID_LEN,
 				     epoch->tx_cid) ||
-			     nla_put_u8(skb, JVPN_EPOCH_A_AEAD,
-					JVPN_AEAD_CHACHA20_POLY1305) ||
+			     nla_put_u8(skb, JVPN_EPOCH_A_AEAD, epoch->aead) ||
 			     jvpn_put_u64(skb, JVPN_EPOCH_A_TERM, epoch->term) ||
 			     jvpn_put_u64(skb, JVPN_EPOCH_A_BVER, epoch->bver) ||
 			     nla_put_u8(skb, JVPN_EPOCH_A_TRANSMIT, transmit) ||

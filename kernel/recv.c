@@ -6,7 +6,6 @@
  * Nothing that is not authenticated changes anything but a counter.
  */
 
-#include <crypto/chacha20poly1305.h>
 #include <linux/tcp.h>
 #include <net/gro_cells.h>
 #include <net/inet_ecn.h>
@@ -143,8 +142,8 @@ static int jvpn_recv_open(struct jvpn_arrival *a, const struct sk_buff *skb,
 		skb_copy_bits(skb, offset, plain, sealed);
 		source = plain;
 	}
-	ok = chacha20poly1305_decrypt(plain, source, sealed, (u8 *)&a->header,
-				      sizeof(a->header), a->counter, a->epoch->rx_key);
+	ok = jvpn_key_open(&a->epoch->rx_key, &a->header, plain, source, sealed,
+			   a->counter);
 	if (!ok) {
 		kfree_skb(new);
 		jvpn_epoch_forged(a->epoch);

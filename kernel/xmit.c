@@ -4,7 +4,6 @@
  * fresh linear skb, sealed -> the path's socket. Nothing here takes a lock.
  */
 
-#include <crypto/chacha20poly1305.h>
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 #include <net/dst.h>
@@ -168,21 +167,24 @@ static bool jvpn_data_copy(struct sk_buff *skb, const struct sk_buff *inner)
 }
 
 /* Seal what is in @skb, which is ours alone, and put the header before it. */
-static bool jvpn_data_seal(struct sk_buff *skb, struct jvpn_epoch *epoch)
+static int jvpn_data_seal(struct sk_buff *skb, struct jvpn_epoch *epoch)
 {
 	struct jvpn_data *data;
 	size_t len = skb->len;
 	u64 counter;
 
 	if (!jvpn_epoch_count(epoch, &counter))
-		return false;
+		return -EKEYEXPIRED;
 	data = skb_push(skb, sizeof(*data));
 	skb_put(skb, JVPN_TAG_LEN);
 	data->word = cpu_to_le64(JVPN_T_DATA | counter << 16);
 	memcpy(data->cid, epoch->tx_cid, JVPN_CID_LEN);
-	chacha20poly1305_encrypt(data->payload, data->payload, len, (u8 *)data,
-				 sizeof(*data), counter, epoch->tx_key);
-	return true;
+	return jvpn_key_seal(&epoch->tx_key, data, len, counter) ? 0 : -EIO;
+}
+
+static enum jvpn_drop_reason jvpn_seal_reason(int err)
+{
+	return err == -EKEYEXPIRED ? JVPN_DROP_TX_EXHAUSTED : JVPN_DROP_TX_NOMEM;
 }
 
 static enum jvpn_drop_reason jvpn_route_reason(int err)
@@ -228,9 +230,9 @@ static int jvpn_xmit_inner(struct jvpn_session *session, struct sk_buff *inner, 
 		*reason = jvpn_route_reason(err);
 		goto err_free;
 	}
-	if (!jvpn_data_seal(skb, epoch)) {
-		*reason = JVPN_DROP_TX_EXHAUSTED;
-		err = -EKEYEXPIRED;
+	err = jvpn_data_seal(skb, epoch);
+	if (err) {
+		*reason = jvpn_seal_reason(err);
 		goto err_route;
 	}
 	jvpn_way_send(&way, skb, INET_ECN_encapsulate(0, tos));
@@ -400,9 +402,9 @@ int jvpn_xmit_frame(struct jvpn_session *session, struct jvpn_epoch *epoch,
 	if (!skb)
 		goto err_route;
 	skb_put_data(skb, frame, len);
-	reason = JVPN_DROP_TX_EXHAUSTED;
-	err = -EKEYEXPIRED;
-	if (!jvpn_data_seal(skb, epoch))
+	err = jvpn_data_seal(skb, epoch);
+	reason = jvpn_seal_reason(err);
+	if (err)
 		goto err_free;
 	local_bh_disable();
 	jvpn_way_send(&way, skb, 0);

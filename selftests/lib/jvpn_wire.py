@@ -15,7 +15,7 @@ from collections import namedtuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 
 class Refused(Exception):
@@ -85,13 +85,21 @@ def hchacha20(key, nonce):
     return struct.pack("<8I", *(x[:4] + x[12:]))
 
 
+class GcmKey(bytes):
+    """A key of AES-256-GCM; all others are of ChaCha20-Poly1305."""
+
+
+def cipher(key):
+    return AESGCM(key) if isinstance(key, GcmKey) else ChaCha20Poly1305(key)
+
+
 def seal(key, nonce, ad, plain):
-    return ChaCha20Poly1305(key).encrypt(nonce, plain, ad)
+    return cipher(key).encrypt(nonce, plain, ad)
 
 
 def open_(key, nonce, ad, sealed):
     try:
-        return ChaCha20Poly1305(key).decrypt(nonce, sealed, ad)
+        return cipher(key).decrypt(nonce, sealed, ad)
     except InvalidTag:
         raise Refused("does not authenticate") from None
 

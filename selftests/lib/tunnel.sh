@@ -20,7 +20,7 @@ tunnel_prepare() {
 	cp "$top/build/jvpnd" "$top/build/jvpn-ip" "$top/build/selftests/udpstream" "$1" &&
 		warm "$1/jvpnd" "$1/jvpn-ip" "$1/udpstream" sed awk grep cat || return
 	[ -d /sys/module/jvpn ] && return
-	modprobe -a udp_tunnel ip6_udp_tunnel libchacha20poly1305 && insmod "$JVPN_KO"
+	modprobe -a udp_tunnel ip6_udp_tunnel libchacha20poly1305 gcm && insmod "$JVPN_KO"
 }
 
 tunnel_daemon() { # client|gateway

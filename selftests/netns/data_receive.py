@@ -15,7 +15,9 @@ import inner  # noqa: E402
 import jvpn_wire as wire  # noqa: E402
 from jvpn_netlink import endpoint, space  # noqa: E402
 from ktap import run, same, say, test  # noqa: E402
-from rig import PORT, HERE, TERM, Epoch, Rig, ip, probe, where  # noqa: E402
+from rig import AES_256_GCM, CHACHA20_POLY1305, PORT, HERE, TERM, Epoch, Rig, ip, probe, where  # noqa: E402
+
+VECTORS = Path(__file__).resolve().parents[1] / "unit/vectors.txt"
 
 INNER, PEER, OTHER = "10.77.0.1", "10.77.0.2", "10.77.0.3"
 INNER6, PEER6, OTHER6 = "fd77::1", "fd77::2", "fd77::3"
@@ -424,6 +426,27 @@ def _(g):
     same(g.heard(), b"second", "payload")
     g.nl.call("epoch-del", ifindex=g.ifindex, epoch=[{"rx_cid": epoch.kernel_cid}])
     same(g.send(g.client, epoch.seal(inner.udp(PEER, INNER)))[2], {"RX_UNKNOWN_CID": 1}, "afterwards")
+
+
+@test("the known datagram of the protocol's text opens, under its cipher alone")
+def _(g):
+    vector = dict(line.split(" = ") for line in VECTORS.read_text().splitlines() if " = " in line)
+    for aead, name in (CHACHA20_POLY1305, "data_chacha"), (AES_256_GCM, "data_aesgcm"):
+        known = bytes.fromhex(vector[name])
+        sid, epoch = os.urandom(16), Epoch(aead=aead)
+        epoch.kernel_cid, epoch.to_kernel = known[8:16], bytes.fromhex(vector["c2g"])
+        g.nl.call("session-new", ifindex=g.ifindex, session=[{"sid": sid, "state": ATTACHED}])
+        g.nl.call("epoch-new", ifindex=g.ifindex, epoch=[epoch.attributes(sid, 1)])
+        try:
+            for other in "data_chacha", "data_aesgcm":
+                if other != name:
+                    same(g.send(g.client, bytes.fromhex(vector[other]))[2], {"RX_AUTH": 1}, other)
+            # What is inside begins like an IPv4 packet and is none: it opens, and is refused then.
+            same(g.send(g.client, known)[2], {"RX_INNER": 1}, name)
+            shown = g.session(sid)["epoch"][0]
+            same([shown[n] for n in ("aead", "rx-packets", "rx-highest", "confirmed")], [aead, 1, 5, 1], name)
+        finally:
+            g.nl.call("session-del", ifindex=g.ifindex, session=[{"sid": sid}])
 
 
 @test("noise changes nothing but counters")

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 from jvpn_netlink import SLOW, Error  # noqa: E402
 from ktap import run, same, test  # noqa: E402
-from rig import TERM, Epoch, Rig, where  # noqa: E402
+from rig import AES_256_GCM, TERM, Epoch, Rig, ip, where  # noqa: E402
 
 ATTACHED, RECOVERING = 2, 4
 SOFT, HARD = 1 << 40, 1 << 46
@@ -203,6 +203,24 @@ def _(k):
     if not k.watch.signal("exhausted", 5, cid=end.kernel_cid):
         raise AssertionError("not told")
     same(k.watch.signal("exhausted", 0, cid=end.kernel_cid), None, "told again")
+
+
+@test("AES-256-GCM has limits of its own, lower with a large MTU")
+def _(k):
+    for mtu, soft, hard in (2016, 1 << 25, 1 << 27), (2017, 1 << 23, 1 << 25):
+        ip("-n", k.kernel, "link", "set", "jvpn0", "mtu", str(mtu))
+        try:
+            epoch = Epoch(aead=AES_256_GCM)
+            sid, sock = k.begin()
+            k.refused(errno.ERANGE, f"tx-counter {hard + 1} is above {hard}", "epoch-new",
+                      {**epoch.attributes(sid, 1), "tx_counter": hard + 1})
+            k.install(sid, epoch, transmit=1, tx_counter=soft - 1)
+            same(k.sent_with(sid, sock), epoch.peer_cid, "the last below the soft limit")
+            same(k.watch.signal("rekey-due", 0, cid=epoch.kernel_cid), None, "told too early")
+            same(k.sent_with(sid, sock), epoch.peer_cid, "past it")
+            same(bool(k.watch.signal("rekey-due", 5, cid=epoch.kernel_cid)), True, "told")
+        finally:
+            ip("-n", k.kernel, "link", "set", "jvpn0", "mtu", "1420")
 
 
 @test("a commit with new keys takes older ones along that were never confirmed, and no others")

@@ -7,7 +7,7 @@ lib=$(dirname "$(realpath "$0")")/../lib
 top=$(realpath "$lib/../..")
 [ "${JVPN_KERNEL:-}" ] || skip_all "it would install on this machine"
 
-dependencies=(udp_tunnel ip6_udp_tunnel libchacha20poly1305)
+dependencies=(udp_tunnel ip6_udp_tunnel libchacha20poly1305 gcm)
 made() { make -s -C "$top" KDIR="${JVPN_CACHE:-$HOME/.cache/jvpn}/kernels/$JVPN_KERNEL/kdir" PREFIX=/usr "$@"; }
 loaded() { [ -d /sys/module/jvpn ]; }
 bare() { insmod "$JVPN_KO"; }

@@ -33,7 +33,7 @@ class World:
         return self
 
     def __exit__(self, *_):
-        subprocess.run(["modprobe", "-a", "udp_tunnel", "ip6_udp_tunnel", "libchacha20poly1305"], check=False)
+        subprocess.run(["modprobe", "-a", "udp_tunnel", "ip6_udp_tunnel", "libchacha20poly1305", "gcm"], check=False)
         if not Path("/sys/module/jvpn").exists():
             subprocess.run(["insmod", os.environ["JVPN_KO"]], check=True)
 

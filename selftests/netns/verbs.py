@@ -307,8 +307,6 @@ def _(d):
         for name in "rx_cid", "tx_cid", "rx_key", "tx_key", "sid":
             d.refused(errno.EINVAL, f"{name.replace('_', '-')} is missing", "epoch-new",
                       {n: v for n, v in good.items() if n != name})
-        d.refused(errno.EOPNOTSUPP, "aead 1 is not available, only 0 (ChaCha20-Poly1305)", "epoch-new",
-                  {**good, "aead": 1})
         nobody = os.urandom(16)
         d.refused(errno.ENOENT, f"no session {nobody.hex()}", "epoch-new", {**good, "sid": nobody})
         d.ask("epoch-new", good)
@@ -433,7 +431,7 @@ def _(d):
                            ("session-new", {"sid": bytes(16), "label": "x" * 64}),
                            ("session-new", {"sid": bytes(16), "probe_interval_ms": 4}),
                            ("session-new", {"sid": bytes(16), "probe_misses": 51}),
-                           ("epoch-new", {"rx_key": bytes(31)}), ("epoch-new", {"rx_cid": bytes(9)}),
+                           ("epoch-new", {"rx_key": bytes(31)}), ("epoch-new", {"aead": 2}), ("epoch-new", {"rx_cid": bytes(9)}),
                            ("path-set", {"id": 16, "fd": 0}), ("binding-set", {"op": 3}),
                            ("frame-send", {"nonce": bytes(7)})):
         noun = command.rsplit("-", 1)[0]
