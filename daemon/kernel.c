@@ -597,6 +597,28 @@ nla_put_failure:
 	return no_room(err);
 }
 
+int jv_kernel_session_limits(struct jv_kernel *k, int ifindex, const uint8_t sid[JVPN_SID_LEN],
+			     const struct jv_kernel_limits *limits, struct jv_error *err)
+{
+	struct nl_msg *msg = request(k, JVPN_CMD_SESSION_SET, ifindex);
+	struct nlattr *nest;
+
+	if (!msg)
+		return no_room(err);
+	nest = nla_nest_start(msg, JVPN_A_SESSION);
+	if (!nest)
+		goto nla_put_failure;
+	NLA_PUT(msg, JVPN_SESSION_A_SID, JVPN_SID_LEN, sid);
+	NLA_PUT_U64(msg, JVPN_SESSION_A_DEADLINE_MS, limits->deadline_ms);
+	NLA_PUT_U32(msg, JVPN_SESSION_A_LOST_TTL_MS, limits->lost_ttl_ms);
+	NLA_PUT_U8(msg, JVPN_SESSION_A_STRICT_SOURCE, limits->strict_source);
+	nla_nest_end(msg, nest);
+	return command(k, msg, err);
+nla_put_failure:
+	jv_netlink_discard(msg);
+	return no_room(err);
+}
+
 /* A request about the session @sid and nothing else. */
 static struct nl_msg *about_session(struct jv_kernel *k, uint8_t cmd, int ifindex,
 				    const uint8_t sid[JVPN_SID_LEN])

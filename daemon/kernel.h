@@ -139,6 +139,16 @@ int jv_kernel_session_set(struct jv_kernel *kernel, int ifindex,
 int jv_kernel_session_prefixes(struct jv_kernel *kernel, int ifindex,
 			       const uint8_t sid[JVPN_SID_LEN],
 			       const struct jv_prefix *prefix, size_t n, struct jv_error *err);
+/* What the kernel enforces by itself, a second later than a daemon that lives. */
+struct jv_kernel_limits {
+	uint64_t deadline_ms;		/* the session ends so long from now */
+	uint32_t lost_ttl_ms;		/* or without transport for so long */
+	bool strict_source;		/* DATA from the binding alone */
+};
+
+int jv_kernel_session_limits(struct jv_kernel *kernel, int ifindex,
+			     const uint8_t sid[JVPN_SID_LEN],
+			     const struct jv_kernel_limits *limits, struct jv_error *err);
 int jv_kernel_session_del(struct jv_kernel *kernel, int ifindex,
 			  const uint8_t sid[JVPN_SID_LEN], struct jv_error *err);
 

@@ -30,6 +30,8 @@ static const char *const nat_words[] = {
 	[JV_NAT_CHALLENGE] = "challenge", [JV_NAT_OFF] = "off", NULL,
 };
 
+static const char *const no_yes_words[] = { "no", "yes", NULL };
+
 #define KNOB(knob, field, unit, def, min, max, words, help) \
 	{ knob, unit, offsetof(struct jv_policy, field), def, min, max, words, help }
 #define MS(knob, field, def, min, max, help) \
@@ -95,6 +97,8 @@ const struct jv_knob jv_knobs[] = {
 	     "what a gateway prefers out of what the client has"),
 	WORD("nat-rebind", nat_rebind, JV_NAT_CHALLENGE, JV_NAT_OFF, nat_words,
 	     "whether a gateway follows a client whose address a NAT changes"),
+	WORD("strict-source", strict_source, 0, 1, no_yes_words,
+	     "whether a gateway takes data from the bound address alone"),
 };
 
 const size_t jv_knobs_count = sizeof(jv_knobs) / sizeof(jv_knobs[0]);

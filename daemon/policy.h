@@ -55,6 +55,7 @@ struct jv_policy {
 	uint64_t rekey_after;
 	uint64_t cipher;
 	uint64_t nat_rebind;
+	uint64_t strict_source;
 	uint32_t given;			/* bit i: knob i was set explicitly */
 };
 

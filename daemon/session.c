@@ -440,6 +440,8 @@ static enum jv_reason apply(struct jv_session *s, const struct jv_step *step,
 	if (s->ops->committed)
 		s->ops->committed(s, step, now_ms);
 	tell(s, &before, step, moves, since_us, now_ms);
+	if (step->transition[0].edge == JV_EDGE_T1)
+		jv_session_limits(s, now_ms);
 	if (ends)
 		bury(s, now_ms);
 	else
@@ -479,6 +481,35 @@ bool jv_session_expire(struct jv_session *s, uint64_t now_ms)
 		jv_session_event(s, JV_EVENT_TICK, JV_DETAIL_NONE, now_ms);
 	}
 	return !jv_session_ended(s);
+}
+
+void jv_session_limits(struct jv_session *s, uint64_t now_ms)
+{
+	const struct jv_policy *policy = jv_session_policy(s);
+	uint64_t end_ms = s->fsm.born_ms + policy->session_max_lifetime;
+	struct jv_kernel_limits limits = {
+		.deadline_ms = end_ms > now_ms ? end_ms - now_ms : 1,
+		.lost_ttl_ms = policy->transport_lost_ttl,
+		.strict_source = policy->strict_source && s->fsm.role == JV_GATEWAY,
+	};
+	struct jv_error err = { 0 };
+
+	if (s->in_kernel &&
+	    jv_kernel_session_limits(s->all->env->kernel, s->link->ifindex, s->sid, &limits, &err))
+		jv_warn("session of %s: its limits: %s", s->peer->name, err.text);
+}
+
+void jv_session_expired(struct jv_session *s, enum jv_reason reason, uint64_t now_ms)
+{
+	enum jv_event_kind kind = reason == JV_REASON_TTL_SESSION_EXPIRED ? JV_EVENT_SESSION_TTL
+									  : JV_EVENT_TRANSPORT_TTL;
+
+	/* Nothing is left there to commit to; the kernel's clock need not be ours to the ms. */
+	if (jv_kernel_session_del(s->all->env->kernel, s->link->ifindex, s->sid, NULL))
+		jv_debug("session of %s: gone already", s->peer->name);
+	s->in_kernel = false;
+	if (jv_session_event(s, kind, JV_DETAIL_SESSION_EXPIRED, now_ms) && !jv_session_ended(s))
+		jv_session_lost(s, JV_EVENT_OWNER_LOST, now_ms);
 }
 
 void jv_session_lost(struct jv_session *s, enum jv_event_kind kind, uint64_t now_ms)

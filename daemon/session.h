@@ -132,6 +132,12 @@ enum jv_reason jv_session_event(struct jv_session *s, enum jv_event_kind kind,
 /* Take what is due by time, before anything else is looked at. False: it has ended. */
 bool jv_session_expire(struct jv_session *s, uint64_t now_ms);
 
+/* Its limits, to the kernel: they hold there without us. After birth and a new policy. */
+void jv_session_limits(struct jv_session *s, uint64_t now_ms);
+
+/* The kernel has ended it at such a limit. */
+void jv_session_expired(struct jv_session *s, enum jv_reason reason, uint64_t now_ms);
+
 /* The kernel has lost it (device gone, operator): end it without asking the kernel. */
 void jv_session_lost(struct jv_session *s, enum jv_event_kind kind, uint64_t now_ms);
 

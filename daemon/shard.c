@@ -249,6 +249,8 @@ static void policy_changed(void *arg, const struct jv_named_policy *policy)
 			continue;
 		if (s->fsm.role == JV_CLIENT)
 			jv_client_figures(s->role);
+		if (s->fsm.state != JV_STATE_BIRTH)
+			jv_session_limits(s, jv_now_ms());
 		jv_session_rearm(s);
 	}
 }
@@ -275,6 +277,10 @@ void jv_shard_signal(struct jv_shard *shard, const struct jv_signal *signal)
 		return;
 	if (!jv_session_expire(s, now_ms))
 		return;
+	if (signal->kind == JVPN_SIGNAL_KIND_EXPIRED) {
+		jv_session_expired(s, signal->reason, now_ms);
+		return;
+	}
 	if (s->fsm.role == JV_GATEWAY)
 		jv_gateway_signal(s->link->shard, s, signal, now_ms);
 	else

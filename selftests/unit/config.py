@@ -50,7 +50,7 @@ KNOBS = ("session-max-lifetime, transport-lost-ttl, recovery-window, max-recover
          "degraded-max, liveness, loss-window, loss-threshold, max-consecutive-drops, latency-threshold, "
          "jitter-threshold, volatility-timeout, stability-window, volatile-to-degraded, max-switches, switch-window, "
          "switch-cooldown, switch-improvement, max-candidates, candidate-ttl, reattach-rate, reattach-burst, "
-         "tombstone-ttl, rekey-after, cipher, nat-rebind")
+         "tombstone-ttl, rekey-after, cipher, nat-rebind, strict-source")
 LINK = "private-key, listen, mtu, fwmark, table, addresses"
 NUMBER = "a number from "
 FILE = '"file:PATH": keys stand in files of their own'

@@ -25,6 +25,7 @@ TEST(defaults)
 		{ "candidate-ttl", "15s" }, { "reattach-rate", "2/s" }, { "reattach-burst", "5" },
 		{ "tombstone-ttl", "1m" }, { "rekey-after", "10m" },
 		{ "cipher", "chacha20-poly1305" }, { "nat-rebind", "challenge" },
+		{ "strict-source", "no" },
 	};
 	struct jv_policy p;
 	char buf[32], err[256];

@@ -515,7 +515,7 @@ struct ksession {
 	struct kepoch epoch[EPOCHS], *transmit;
 	uint64_t serials;
 	struct track track[JVPN_PATH_MAX];
-	uint64_t last_rx_ms, bound_rx_ms;
+	uint64_t last_rx_ms, bound_rx_ms, deadline_ms;
 	bool silent_told;
 };
 
@@ -590,8 +590,15 @@ static bool is_over(struct ksession *s, const struct kepoch *e, uint64_t now_ms)
 	return others && !e->confirmed && now_ms - e->made_ms > UNCONFIRMED_MS;
 }
 
+static void check_deadline(const struct ksession *s, uint64_t now_ms)
+{
+	if (s->deadline_ms && now_ms > s->deadline_ms + 1000)
+		fault("a session outlives its deadline");
+}
+
 static void age_epochs(struct jv_kernel *k, struct ksession *s, uint64_t now_ms)
 {
+	check_deadline(s, now_ms);
 	for (unsigned int i = 0; i < EPOCHS; i++) {
 		struct kepoch *e = &s->epoch[i];
 		struct jv_signal signal = { .kind = JVPN_SIGNAL_KIND_EXHAUSTED };
@@ -696,6 +703,19 @@ int jv_kernel_session_set(struct jv_kernel *k, int ifindex, const uint8_t sid[JV
 	if (r)
 		fault("session-set is refused");
 	return r;
+}
+
+/* A living daemon is first: what it says must make sense, and is never acted upon. */
+int jv_kernel_session_limits(struct jv_kernel *k, int ifindex, const uint8_t sid[JVPN_SID_LEN],
+			     const struct jv_kernel_limits *limits, struct jv_error *err)
+{
+	struct ksession *s = ksession(k, sid);
+
+	if (!s || !limits->deadline_ms || !limits->lost_ttl_ms)
+		fault("limits are refused");
+	if (s)
+		s->deadline_ms = jv_now_ms() + limits->deadline_ms;
+	return s ? 0 : -ENOENT;
 }
 
 int jv_kernel_session_prefixes(struct jv_kernel *k, int ifindex, const uint8_t sid[JVPN_SID_LEN],
