@@ -407,6 +407,22 @@ static enum jv_reason force(struct jv_session *s, enum jv_event_kind kind, uint6
 	return jv_session_step(s, &event, NULL, now_ms);
 }
 
+/* The peer did not ask for it and cannot see it. An operator's end is told by who asks for it. */
+static bool is_told(enum jv_reason reason)
+{
+	switch (reason) {
+	case JV_REASON_TTL_SESSION_EXPIRED:
+	case JV_REASON_POLICY_TERMINATION:
+	case JV_REASON_SECURITY_FAILURE:
+	case JV_REASON_INVARIANT_VIOLATION:
+	case JV_REASON_VERSION_EXHAUSTED:
+	case JV_REASON_KEY_EXPIRED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static enum jv_reason apply(struct jv_session *s, const struct jv_step *step,
 			    const struct jv_move *move, bool moves, uint64_t now_ms)
 {
@@ -425,6 +441,8 @@ static enum jv_reason apply(struct jv_session *s, const struct jv_step *step,
 		return force(s, JV_EVENT_INVARIANT_VIOLATION, now_ms);
 	}
 	memcpy(before.transport, s->transport, sizeof(before.transport));
+	if (ends && is_told(step->transition[step->count - 1].reason))
+		jv_session_close(s, JV_DETAIL_SESSION_EXPIRED);
 	r = commit(s, step, move, moves, &err);
 	if (r == -ESTALE && binds(&step->transition[step->count - 1]))
 		return JV_REASON_CAS_CONFLICT;

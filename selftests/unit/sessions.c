@@ -471,6 +471,15 @@ TEST_F(pair, is_told_that_its_session_is_unknown)
 	EXPECT_TRUE(world_until(world_agreed, 10000));
 }
 
+TEST_F(pair, is_told_when_the_gateway_holds_its_time_for_over)
+{
+	world.gateway.policy.policy.session_max_lifetime = 60000;
+	jv_shard_node_ops.policy_changed(world.gateway.shard, &world.gateway.policy);
+	ASSERT_TRUE(world_until(client_ended, 61000));
+	EXPECT_EQ(JV_REASON_PEER_TERMINATED, world.client.last_reason);
+	EXPECT_TRUE(world_until(world_agreed, 5000));
+}
+
 /* One thing that links and networks do. */
 static void disturb(void)
 {
