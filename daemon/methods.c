@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -589,19 +590,45 @@ static int run_policy_show(struct jv_call *call, const json_t *in, json_t *out,
 	return 0;
 }
 
+static const uint64_t *version_of(const json_t *in, uint64_t *version)
+{
+	const json_t *item = json_object_get(in, "if_version");
+
+	if (!json_is_integer(item))
+		return NULL;
+	*version = json_integer_value(item);
+	return version;
+}
+
+/* @name is at version @at: is that what whoever changes it has seen? */
+static int check_version(const json_t *in, const char *name, uint64_t at, struct result *result)
+{
+	uint64_t version;
+
+	if (!version_of(in, &version) || version == at)
+		return 0;
+	result->command.state_version = at;
+	return jv_error_set(&result->err, ESTALE, "policy %s is at version %" PRIu64 ", you gave %"
+			    PRIu64, name, at, version);
+}
+
 static int run_policy_set(struct jv_call *call, const json_t *in, json_t *out,
 			  struct result *result)
 {
 	const char *name = text_of(in, "name");
-	int ret = jv_node_policy_set(call->env->node, name, text_of(in, "knob"),
-				     text_of(in, "value"), &result->err);
 	const struct jv_named_policy *policy = jv_node_policy(call->env->node, name);
-	struct jv_audit_record record = {
-		.event = ret ? JV_AUDIT_POLICY_REJECTED : JV_AUDIT_POLICY_LOADED,
-		.policy_version = policy ? policy->version : 0,
-	};
+	struct jv_audit_record record = { .event = JV_AUDIT_POLICY_LOADED };
+	int ret = check_version(in, name, policy ? policy->version : 0, result);
 
 	(void)out;
+	if (!ret)
+		ret = jv_node_policy_set(call->env->node, name, text_of(in, "knob"),
+					 text_of(in, "value"), &result->err);
+	policy = jv_node_policy(call->env->node, name);
+	if (policy)
+		record.policy_version = policy->version;
+	if (ret)
+		record.event = JV_AUDIT_POLICY_REJECTED;
 	if (policy)
 		note_place(result, "policy", name, &policy->origin);
 	snprintf(record.text, sizeof(record.text), "%s: %s = %s", name, text_of(in, "knob"),
@@ -696,16 +723,6 @@ static int run_session_show(struct jv_call *call, const json_t *in, json_t *out,
 	put(out, "sessions", sessions);
 	return jv_shard_session_show(call->shard, text_of(in, "id"), add_session, sessions,
 				     &result->err);
-}
-
-static const uint64_t *version_of(const json_t *in, uint64_t *version)
-{
-	const json_t *item = json_object_get(in, "if_version");
-
-	if (!json_is_integer(item))
-		return NULL;
-	*version = json_integer_value(item);
-	return version;
 }
 
 static json_t *reply_of(int ret, const char *what, json_t *out, const struct result *result);
@@ -811,7 +828,8 @@ static const struct method methods[] = {
 		OPTIONAL("name", STRING) } },
 	{ "PolicyShow", run_policy_show, "policy", READS, { OPTIONAL("name", STRING) } },
 	{ "PolicySet", run_policy_set, "policy", CHANGES_POLICY, {
-		REQUIRED("name", STRING), REQUIRED("knob", STRING), REQUIRED("value", STRING) } },
+		REQUIRED("name", STRING), REQUIRED("knob", STRING), REQUIRED("value", STRING),
+		OPTIONAL("if_version", INT) } },
 	{ "ConfShow", run_conf_show, "", READS, { { 0 } } },
 	{ "ConfApply", run_conf_apply, "", READS, { { 0 } } },
 	{ "SessionShow", run_session_show, "session", READS, { OPTIONAL("id", STRING) } },

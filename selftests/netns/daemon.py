@@ -502,6 +502,8 @@ def _(world):
     daemon = world.serving()
     same(daemon.call("PolicySet", name="mine", knob="recovery-window", value="7s"), (None, {}))
     same(daemon.call("PolicySet", name="mine", knob="recovery-window", value="1x")[0], "InvalidParameter")
+    same(daemon.call("PolicySet", name="mine", knob="recovery-window", value="8s", if_version=9),
+         ("VersionConflict", {"version": 1, "message": "policy mine is at version 1, you gave 9"}))
     deadline = time.monotonic() + 10 * SLOW
     while "POLICY_REJECTED" not in (text := daemon.audit.read_text()):
         within(time.monotonic(), 0, deadline, "time")

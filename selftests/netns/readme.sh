@@ -57,7 +57,10 @@ run_on() {
 follows() { run_on "$1" "$(block "$2")"; } # client|gateway TITLE
 attached() { run_on client 'jvpn-ip -br session show' | grep -qi attached; }
 
-plan 8
+back() { run_on client 'jvpn-ip -br session show' | grep -qi attached && in_client ping -c 1 -W 1 10.77.0.1; }
+outside() { in_client ping -c 3 -i 0.2 -W 2 203.0.113.1; } # the router, under the gateway's address
+
+plan 20
 topo_up 1ms && machine gateway && machine client
 check "gateway: make a key" follows gateway "gateway: a key"
 check "client: make a key" follows client "client: a key"
@@ -67,3 +70,16 @@ check "the client attaches" wait_for 20 attached
 check "the gateway answers inside" in_client ping -c 3 -i 0.2 -W 2 10.77.0.1
 check "client: look at it" follows client "client: look at it"
 check "client: jump" follows client "client: jump by hand"
+check "gateway: check, apply, show" follows gateway "gateway: check, apply, show"
+check "and nothing has changed" back
+check "gateway: a peer, its key and its configuration" follows gateway "gateway: a peer, its key and its configuration"
+check "client: paste" follows client "client: paste"
+check "gateway: firewall" follows gateway "gateway: firewall"
+check "the tunnel goes through it" back
+check "gateway: forwarding" follows gateway "gateway: forwarding"
+check "client: everything through the tunnel" follows client "client: everything through the tunnel"
+check "the client comes back" wait_for 20 back
+check "it reaches what is behind the gateway" outside
+in_client sysctl -q -w net.ipv4.conf.all.rp_filter=1
+check "client: strict rp_filter" follows client "client: strict rp_filter"
+check "and it still does" outside

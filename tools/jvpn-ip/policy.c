@@ -90,15 +90,26 @@ static int run_show(struct words *words)
 	return EXIT_OK;
 }
 
+struct set_args {
+	uint64_t if_version;
+};
+
+static const struct param set_params[] = {
+	PARAM_NUMBER("if-version", struct set_args, if_version, 0, INT64_MAX),
+};
+
 /* The daemon's own table refuses a bad value here, before anything is sent. */
 static int run_set(struct words *words)
 {
 	const char *name = name_word(words, "a policy's name");
 	const char *knob = words_take(words, "a knob", NULL);
 	const char *value;
+	struct set_args args = { 0 };
 	struct jv_policy policy;
 	char text[1024];
 	size_t used = 0;
+	json_t *call;
+	uint32_t given;
 
 	for (size_t i = 0; i < jv_knobs_count && !jv_knob_find(knob); i++)
 		used += snprintf(text + used, sizeof(text) - used, "%s%s", i ? ", " : "",
@@ -106,17 +117,19 @@ static int run_set(struct words *words)
 	if (!jv_knob_find(knob))
 		wrong(knob, "unknown knob", text);
 	value = words_take(words, "its value", NULL);
-	words_end(words);
+	given = params_take(words, set_params, COUNT(set_params), &args);
 	jv_policy_init(&policy);
 	if (jv_policy_set(&policy, knob, value, text, sizeof(text)))
 		wrong(value, text, NULL);
-	return control_call("PolicySet", json_pack("{s:s, s:s, s:s}", "name", name, "knob", knob,
-						   "value", value), NULL);
+	call = json_pack("{s:s, s:s, s:s}", "name", name, "knob", knob, "value", value);
+	if (given)
+		json_put_number(call, "if_version", args.if_version);
+	return control_call("PolicySet", call, NULL);
 }
 
 static const struct command commands[] = {
 	{ { "show", "s" }, run_show, "[ NAME ]" },
-	{ { "set", NULL }, run_set, "NAME KNOB VALUE" },
+	{ { "set", NULL }, run_set, "NAME KNOB VALUE [ if-version N ]" },
 };
 
 const struct object policy_object = {
