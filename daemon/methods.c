@@ -520,6 +520,41 @@ static int run_transport_del(struct jv_call *call, const json_t *in, json_t *out
 	return jv_node_transport_del(call->env->node, text_of(in, "name"), &result->err);
 }
 
+static int run_transport_prefer(struct jv_call *call, const json_t *in, json_t *out,
+				struct result *result)
+{
+	const char *name = text_of(in, "name");
+	const struct jv_transport *t = jv_node_transport(call->env->node, name);
+	uint32_t preference = 0;
+	int ret = u32_of(in, "preference", &preference, NULL, &result->err);
+
+	(void)out;
+	if (t)
+		note_place(result, "transport", name, &t->origin);
+	return ret ? ret : jv_node_transport_prefer(call->env->node, name, preference,
+						    &result->err);
+}
+
+/* For no time: until it is unblocked. */
+static int run_transport_block(struct jv_call *call, const json_t *in, json_t *out,
+			       struct result *result)
+{
+	json_int_t ms = json_integer_value(json_object_get(in, "for_ms"));
+	uint64_t until_ms = ms > 0 ? jv_now_ms() + ms : JV_NEVER;
+
+	(void)out;
+	return jv_node_transport_block(call->env->node, call->env->loop, text_of(in, "name"),
+				       until_ms, &result->err);
+}
+
+static int run_transport_unblock(struct jv_call *call, const json_t *in, json_t *out,
+				 struct result *result)
+{
+	(void)out;
+	return jv_node_transport_block(call->env->node, call->env->loop, text_of(in, "name"), 0,
+				       &result->err);
+}
+
 static json_t *transport_object(const struct jv_call *call, const struct jv_transport *t)
 {
 	struct jv_transport_info info = { .path = -1 };
@@ -537,6 +572,11 @@ static json_t *transport_object(const struct jv_call *call, const struct jv_tran
 	if (info.path >= 0)
 		put_number(object, "path", info.path);
 	put(object, "up", json_boolean(info.up));
+	if (t->blocked_until_ms)
+		put(object, "blocked", json_true());
+	if (t->blocked_until_ms && t->blocked_until_ms != JV_NEVER)
+		put_number(object, "blocked_ms", t->blocked_until_ms > jv_now_ms() ?
+			   t->blocked_until_ms - jv_now_ms() : 0);
 	if (info.local.sa.sa_family)
 		put_text(object, "local", jv_addr_format(&info.local, addr));
 	return object;
@@ -824,6 +864,12 @@ static const struct method methods[] = {
 		REQUIRED("ifname", STRING), REQUIRED("name", STRING), OPTIONAL("match", STRING),
 		OPTIONAL("preference", INT), OPTIONAL("metered", BOOL) } },
 	{ "TransportDel", run_transport_del, "transport", CHANGES, { REQUIRED("name", STRING) } },
+	{ "TransportPrefer", run_transport_prefer, "transport", CHANGES, {
+		REQUIRED("name", STRING), REQUIRED("preference", INT) } },
+	{ "TransportBlock", run_transport_block, "transport", CHANGES, {
+		REQUIRED("name", STRING), OPTIONAL("for_ms", INT) } },
+	{ "TransportUnblock", run_transport_unblock, "transport", CHANGES, {
+		REQUIRED("name", STRING) } },
 	{ "TransportShow", run_transport_show, "transport", READS, {
 		OPTIONAL("name", STRING) } },
 	{ "PolicyShow", run_policy_show, "policy", READS, { OPTIONAL("name", STRING) } },

@@ -15,7 +15,7 @@
 #include "rtnl.h"
 #include "udp.h"
 
-enum { MTU_MIN = 576, MTU_MAX = 65535 - 60 };
+enum { MTU_MIN = 576, MTU_MAX = 65535 - 60, PREFERENCE_MAX = 1000 };
 
 struct jv_node {
 	const struct jv_node_ops *ops;
@@ -182,8 +182,11 @@ static void peer_down(struct jv_node *node, struct jv_peer *peer)
 
 static int transport_up(struct jv_node *node, struct jv_transport *t, struct jv_error *err)
 {
-	int ret = node->ops->transport_up ? node->ops->transport_up(node->arg, t, err) : 0;
+	int ret;
 
+	if (t->blocked_until_ms)
+		return 0;
+	ret = node->ops->transport_up ? node->ops->transport_up(node->arg, t, err) : 0;
 	t->up = !ret;
 	return ret;
 }
@@ -274,6 +277,7 @@ static void peer_free(struct jv_peer *peer)
 
 static void transport_free(struct jv_transport *t)
 {
+	jv_timer_del(&t->unblock);
 	free(t->origin.place);
 	free(t);
 }
@@ -810,9 +814,9 @@ static int check_transport(const struct jv_node *node, const struct jv_transport
 	if (!*match || strlen(match) >= sizeof(same->match))
 		return jv_error_param(err, "match", "match \"%s\" is not allowed: a pattern of 1 to "
 				      "%zu characters is", match, sizeof(same->match) - 1);
-	if (spec->preference > 1000)
-		return jv_error_param(err, "preference", "preference %u is not allowed: 0 to 1000 "
-				      "are", spec->preference);
+	if (spec->preference > PREFERENCE_MAX)
+		return jv_error_param(err, "preference", "preference %u is not allowed: 0 to %d "
+				      "are", spec->preference, PREFERENCE_MAX);
 	return same ? jv_error_param(err, "name", "there is a transport \"%s\" on %s already",
 				     spec->name, same->link->name) : 0;
 }
@@ -835,6 +839,7 @@ int jv_node_transport_add(struct jv_node *node, const char *ifname,
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return jv_error_set(err, ENOMEM, "out of memory");
+	t->node = node;
 	t->link = link;
 	jv_origin_take(&t->origin, &spec->origin, true);
 	snprintf(t->name, sizeof(t->name), "%s", spec->name);
@@ -857,6 +862,55 @@ int jv_node_transport_del(struct jv_node *node, const char *name, struct jv_erro
 	if (!t)
 		return jv_error_set(err, ENOENT, "there is no transport \"%s\"", name);
 	transport_remove(node, t);
+	return 0;
+}
+
+static int no_transport(const char *name, struct jv_error *err)
+{
+	return jv_error_set(err, ENOENT, "there is no transport \"%s\"", name);
+}
+
+/* What is chosen from now on is chosen by it; no session moves for it. */
+int jv_node_transport_prefer(struct jv_node *node, const char *name, uint32_t preference,
+			     struct jv_error *err)
+{
+	struct jv_transport *t = jv_node_transport(node, name);
+
+	if (!t)
+		return no_transport(name, err);
+	if (preference > PREFERENCE_MAX)
+		return jv_error_param(err, "preference", "preference %u is not allowed: 0 to %d "
+				      "are", preference, PREFERENCE_MAX);
+	t->preference = preference;
+	return 0;
+}
+
+static void on_unblock(void *arg)
+{
+	struct jv_transport *t = arg;
+	struct jv_error err;
+
+	t->blocked_until_ms = 0;
+	if (t->link->up && !t->up && transport_up(t->node, t, &err))
+		jv_err("transport %s: %s", t->name, err.text);
+}
+
+int jv_node_transport_block(struct jv_node *node, struct jv_loop *loop, const char *name,
+			    uint64_t until_ms, struct jv_error *err)
+{
+	struct jv_transport *t = jv_node_transport(node, name);
+
+	if (!t)
+		return no_transport(name, err);
+	if (!t->unblock.source &&
+	    jv_timer_add(loop, &t->unblock, JV_PRIO_CONTROL, on_unblock, t))
+		return jv_error_set(err, ENOMEM, "out of memory");
+	jv_timer_set(&t->unblock, until_ms ? until_ms : JV_NEVER);
+	t->blocked_until_ms = until_ms;
+	if (until_ms)
+		transport_down(node, t);
+	else
+		on_unblock(t);
 	return 0;
 }
 

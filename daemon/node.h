@@ -15,6 +15,7 @@
 
 #include "addr.h"
 #include "error.h"
+#include "loop.h"
 #include "noise.h"
 #include "policy.h"
 
@@ -97,6 +98,9 @@ struct jv_transport {
 	char match[IFNAMSIZ + 16];	/* fnmatch(3) over interface names */
 	uint16_t preference;		/* higher is better; 0..1000, default 100 */
 	bool metered;
+	uint64_t blocked_until_ms;	/* by an operator; 0: not, JV_NEVER: until further notice */
+	struct jv_timer unblock;
+	struct jv_node *node;
 	bool up;
 	void *shard;
 };
@@ -184,6 +188,12 @@ struct jv_transport_spec {
 int jv_node_transport_add(struct jv_node *node, const char *ifname,
 			  const struct jv_transport_spec *spec, struct jv_error *err);
 int jv_node_transport_del(struct jv_node *node, const char *name, struct jv_error *err);
+
+int jv_node_transport_prefer(struct jv_node *node, const char *name, uint32_t preference,
+			     struct jv_error *err);
+/* Out of use until then; 0: into use again. It is not kept: a start takes all into use. */
+int jv_node_transport_block(struct jv_node *node, struct jv_loop *loop, const char *name,
+			    uint64_t until_ms, struct jv_error *err);
 
 /* One knob of a policy; a new name starts from the defaults. Checked as a whole. */
 int jv_node_policy_set(struct jv_node *node, const char *name, const char *knob,

@@ -102,6 +102,24 @@ def main():
     report.same("what is done by half is noted", tool("transport", "del", "t"),
                 (0, "", "Note: transport t stands in x.conf:4: change it there.\n"))
 
+    # prefer
+    answers["TransportShow"] = {"transports": [{"name": n, "ifname": i, "preference": p} for n, i, p in (
+        ("wifi", "j", 100), ("lte", "j", 50), ("other", "k", 900))]}
+    answers["SessionShow"] = {"sessions": [{"id": "0a", "ifname": "j", "transport": "wifi"},
+                                           {"id": "0b", "ifname": "j", "transport": "lte"},
+                                           {"id": "0c", "ifname": "k", "transport": "other"}]}
+    del daemon.calls[:]
+    report.same("transport prefer: first in line, and sessions go there", (tool("transport", "prefer", "lte"), daemon.calls[1:]),
+                ((0, "", ""), [("TransportPrefer", {"name": "lte", "preference": 101}), ("SessionShow", {}),
+                               ("SessionSwitch", {"id": "0a", "transport": "lte"})]))
+    del daemon.calls[:]
+    report.same("what is first already stays as it is", (tool("transport", "prefer", "wifi"), daemon.calls[1:]),
+                ((0, "", ""), [("SessionShow", {}), ("SessionSwitch", {"id": "0b", "transport": "wifi"})]))
+    report.same("transport prefer: no such one", tool("transport", "prefer", "usb"),
+                (5, "", 'Error: jvpn: there is no transport "usb".\n'))
+    report.same("transport block", (tool("transport", "block", "lte", "for", "10s"), daemon.calls[-1]),
+                ((0, "", ""), ("TransportBlock", {"name": "lte", "for_ms": 10000})))
+
     # export
     code, text, said = tool("peer", "export", "phone", "as", "gw")
     report.same("peer export", (code, said), (0, ""))

@@ -460,6 +460,27 @@ TEST_F(settings, a_refusal_on_the_way_is_taken_back)
 	free(before);
 }
 
+TEST_F(settings, a_blocked_transport)
+{
+	struct jv_transport *t = jv_node_transport(self->node, "wifi");
+
+	asked[0] = '\0';
+	ASSERT_EQ(0, jv_node_transport_block(self->node, self->loop, "wifi", JV_NEVER, &self->err));
+	EXPECT_STREQ("transport- wifi;", asked);
+	EXPECT_EQ(0, reload(self)) TH_LOG("%s", self->said);
+	EXPECT_STREQ("addr+ 10.0.0.1/24;", asked);
+	ASSERT_EQ(0, jv_node_transport_block(self->node, self->loop, "wifi", 0, &self->err));
+	EXPECT_STREQ("addr+ 10.0.0.1/24;transport+ wifi;", asked);
+	/* For a time: it comes back by itself. */
+	asked[0] = '\0';
+	ASSERT_EQ(0, jv_node_transport_block(self->node, self->loop, "wifi", jv_now_ms() + 20,
+					     &self->err));
+	while (t->blocked_until_ms)
+		turn(self->loop);
+	EXPECT_STREQ("transport- wifi;transport+ wifi;", asked);
+	EXPECT_EQ(-ENOENT, jv_node_transport_block(self->node, self->loop, "x", 1, &self->err));
+}
+
 /* --- what was told --- */
 
 TEST_F(settings, what_was_told_is_there_again)

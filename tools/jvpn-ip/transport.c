@@ -131,10 +131,123 @@ static int run_del(struct words *words)
 	return control_call("TransportDel", json_pack("{s:s}", "name", name), NULL);
 }
 
+/* --- prefer: first in line from now on, and sessions go there --- */
+
+enum { PREFERENCE_MAX = 1000 };
+
+static json_t *find_transport(const json_t *facts, const char *name)
+{
+	json_t *transport;
+	size_t i;
+
+	json_array_foreach(json_object_get(facts, "transports"), i, transport)
+		if (!strcmp(json_text(transport, "name", ""), name))
+			return transport;
+	return NULL;
+}
+
+static json_int_t preference_of(const json_t *transport)
+{
+	return json_integer_value(json_object_get(transport, "preference"));
+}
+
+/* More than any other of the same device, or what it is if that is so already. */
+static json_int_t top_preference(const json_t *facts, const json_t *wanted)
+{
+	const char *ifname = json_text(wanted, "ifname", "");
+	json_int_t top = preference_of(wanted);
+	json_t *other;
+	size_t i;
+
+	json_array_foreach(json_object_get(facts, "transports"), i, other)
+		if (other != wanted && !strcmp(json_text(other, "ifname", ""), ifname) &&
+		    preference_of(other) >= top)
+			top = preference_of(other) + 1;
+	return top;
+}
+
+static int move_sessions(const char *name, const char *ifname)
+{
+	json_t *reply, *session;
+	int ret = control_call("SessionShow", NULL, &reply);
+	size_t i;
+
+	if (ret)
+		return ret;
+	json_array_foreach(json_object_get(reply, "sessions"), i, session) {
+		if (ret || strcmp(json_text(session, "ifname", ""), ifname) ||
+		    !strcmp(json_text(session, "transport", name), name))
+			continue;
+		ret = control_call("SessionSwitch",
+				   json_pack("{s:s, s:s}", "id", json_text(session, "id", ""),
+					     "transport", name), NULL);
+	}
+	json_decref(reply);
+	return ret;
+}
+
+static int run_prefer(struct words *words)
+{
+	const char *name = transport_word(words);
+	json_t *facts, *wanted;
+	json_int_t top;
+	int ret;
+
+	words_end(words);
+	ret = control_call("TransportShow", NULL, &facts);
+	if (ret)
+		return ret;
+	wanted = find_transport(facts, name);
+	top = wanted ? top_preference(facts, wanted) : 0;
+	if (!wanted)
+		ret = fail(EXIT_NOT_FOUND, "jvpn: there is no transport \"%s\".", name);
+	else if (top > PREFERENCE_MAX)
+		ret = fail(EXIT_ERROR, "jvpn: another transport has the highest preference, %d: "
+			   "give it less.", PREFERENCE_MAX);
+	else if (top != preference_of(wanted))
+		ret = control_call("TransportPrefer", json_pack("{s:s, s:I}", "name", name,
+								"preference", top), NULL);
+	if (!ret)
+		ret = move_sessions(name, json_text(wanted, "ifname", ""));
+	json_decref(facts);
+	return ret;
+}
+
+struct block_args {
+	uint64_t for_ms;
+};
+
+static const struct param block_params[] = {
+	PARAM("for", value_time, struct block_args, for_ms),
+};
+
+static int run_block(struct words *words)
+{
+	const char *name = transport_word(words);
+	struct block_args args = { 0 };
+	json_t *call;
+
+	params_take(words, block_params, COUNT(block_params), &args);
+	call = json_pack("{s:s}", "name", name);
+	if (args.for_ms)
+		json_put_number(call, "for_ms", args.for_ms);
+	return control_call("TransportBlock", call, NULL);
+}
+
+static int run_unblock(struct words *words)
+{
+	const char *name = transport_word(words);
+
+	words_end(words);
+	return control_call("TransportUnblock", json_pack("{s:s}", "name", name), NULL);
+}
+
 /* What is shown of a transport: the kernel's path, the daemon's facts, or both. */
 static json_t *transport_json(const struct path *path, json_t *facts)
 {
-	static const char *const same[] = { "name", "match", "preference", "metered", "up" };
+	static const char *const same[] = {
+		"name", "match", "preference", "metered", "up", "blocked", "blocked_ms",
+	};
 	json_t *object = json_object();
 	char name[IF_NAMESIZE];
 
@@ -185,7 +298,8 @@ static void transport_show(struct libscols_table *table, const struct path *path
 	out_cell(line, 0, "%s", json_text(object, "name", "-"));
 	out_cell(line, 1, "%s", json_text(object, "ifname", "-"));
 	number_cell(line, 2, object, "path");
-	out_cell(line, 3, "%s", json_text(object, "dev", path ? "-" : "down"));
+	out_cell(line, 3, "%s", json_text(object, "dev", path ? "-" :
+		 json_object_get(object, "blocked") ? "blocked" : "down"));
 	out_cell(line, 4, "%s", path ? endpoint_format(&path->local, local) : "-");
 	number_cell(line, 5, object, "preference");
 	out_cell(line, 6, "%s", !json_object_get(object, "metered") ? "-" :
@@ -262,10 +376,13 @@ static const struct command commands[] = {
 	{ { "add", NULL }, run_add,
 	  "NAME [ dev DEVICE ] [ match GLOB ] [ preference N ] [ metered ]" },
 	{ { "del", NULL }, run_del, "NAME" },
+	{ { "prefer", NULL }, run_prefer, "NAME" },
+	{ { "block", NULL }, run_block, "NAME [ for TIME ]" },
+	{ { "unblock", NULL }, run_unblock, "NAME" },
 	{ { "show", "s" }, run_show, "[ dev DEVICE ]" },
 };
 
 const struct object transport_object = {
 	{ "transport", "t" }, "what sessions of a client may run over",
-	commands, COUNT(commands), &commands[2],
+	commands, COUNT(commands), &commands[5],
 };
