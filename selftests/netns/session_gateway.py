@@ -195,16 +195,15 @@ def _(w):
 def _(w):
     client = w.fresh()
     places = [Socket(w) for _ in range(3)]
+    after = w.gateway.last_seq()
     same(client.answered(client.switch(places[0], reason=ADMIN), places[0])[0], OK, "first")
     client.bver = 2
-    wait_until("it is told", 5, w.gateway.events, "TRANSPORT_SWITCH")
-    after = w.gateway.last_seq()
     cookie = client.cookie(places[1])
     same(client.answered(client.switch(places[1], cookie=cookie, reason=ADMIN), places[1]), (RATE_LIMITED, 2), "at once")
     same(w.gateway.remote()[1], places[0].socket.getsockname()[1], "bound to")
     same(w.gateway.refused().get("POLICY_COOLDOWN_ACTIVE", 0) > 0, True, "counted")
-    wait_until("it is told", 5, w.gateway.events, "TRANSPORT_SWITCH_DENIED")
-    same(w.gateway.story(after), [], "transitions")
+    wait_until("it is told", 5, lambda: w.gateway.events("TRANSPORT_SWITCH_DENIED", after=after))
+    same([t[0] for t in w.gateway.story(after) if t[0] != "T1"], ["T4", "T9"], "transitions, of the first")
     same(client.answered(client.switch(places[2], reason=LINK_DOWN), places[2]), (OK, 3), "a forced one")
     w.ended(client)
 
