@@ -17,9 +17,11 @@ class Skip(Exception):
     """Cannot be tested here; says why."""
 
 
-def test(name):
+def test(name, when=True):
+    """A test of this program; not if this run of it, by another option, has no use for it."""
     def remember(function):
-        _tests.append((name, function))
+        if when:
+            _tests.append((name, function))
         return function
     return remember
 

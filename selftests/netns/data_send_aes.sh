@@ -1,4 +1,4 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# All of data_send.py once more, with keys of AES-256-GCM.
+# What of data_send.py seals packets, once more with keys of AES-256-GCM.
 JVPN_AEAD=1 exec "$(dirname "$0")/data_send.py"
