@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Ends of real tunnels: namespaces, and a jvpnd with its jvpn-ip in each."""
 
+import collections
 import contextlib
 import ipaddress
 import json
@@ -143,7 +144,17 @@ class End:
         return [(r["edge"], r["new_state"], r["reason"], r.get("detail", "NONE"))
                 for r in self.events("STATE_CHANGE", after=after)]
 
+    def told(self):
+        """Does the audit stream know each live session in the state version that the kernel has?"""
+        last = {r["session_id"]: r for r in self.events("STATE_CHANGE") if "session_id" in r}
+        told = [r["state_version"] for r in last.values() if r["new_state"] != "TERMINATED"]
+        held = [s["state-version"] for s in self.sessions()
+                if s["state-version"] and STATES[s["state"]] != "TERMINATED"]
+        return not collections.Counter(held) - collections.Counter(told)
+
     def last_seq(self):
+        """Of the last event, once everything that has happened is told: another thread writes it."""
+        wait_until("what has happened is told", 10, self.told)
         return max([r["seq"] for r in self.events()], default=0)
 
     def refused(self):
